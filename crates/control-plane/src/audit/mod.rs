@@ -1,0 +1,3 @@
+//! Audit: what happened, kept.
+
+pub mod log;

@@ -1,0 +1,100 @@
+//! The store's folder: one process, and never an empty database where there was one.
+//!
+//! ```text
+//! FOLDER/LOCK      held by the process that has the store open
+//! FOLDER/MARKER    written when the database was first made durable; its text is the database's name
+//! FOLDER/sled/     sled's own; a row in it holds the same name
+//! ```
+//! The marker is what tells a new folder from one that lost its database. A database without a marker is one whose making was
+//! cut short before anything was acknowledged from it, so the marker is then written.
+
+use crate::store::StoreError;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+const LOCK: &str = "LOCK";
+const MARKER: &str = "MARKER";
+const DATABASE: &str = "sled";
+
+/// The row of the database that holds its name.
+const NAME: &[u8] = b"name";
+
+/// A folder that this process holds.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Freed when dropped, or when the process dies.
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder and opens the database in it with `open`.
+    pub(super) fn open(
+        path: PathBuf,
+        open: impl FnOnce(&Path) -> ::sled::Result<::sled::Db>,
+    ) -> Result<(Folder, ::sled::Db), StoreError> {
+        let failed = |error: io::Error| StoreError::Folder { folder: path.clone(), detail: error.to_string() };
+        fs::create_dir_all(&path).map_err(failed)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let detail = "another process holds it; one control plane a folder".to_owned();
+                return Err(StoreError::Folder { folder: path, detail });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let marker = match fs::read_to_string(path.join(MARKER)) {
+            Ok(name) => Some(name.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let database = path.join(DATABASE);
+        // sled makes what it does not find, so this is asked before it is opened.
+        if marker.is_some() && !database.join("db").is_file() {
+            return Err(unreadable(path, &format!("{MARKER} says that it held a store, but {DATABASE}/db is gone")));
+        }
+        let folder = Folder { path, _lock: lock };
+        let db = open(&database).map_err(|error| folder.unreadable(&format!("sled says: {error}")))?;
+        let name = db.get(NAME).map_err(|error| folder.unreadable(&error.to_string()))?;
+        let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
+        match (marker, name) {
+            (Some(marker), Some(name)) if marker == name => {}
+            (Some(_), None) => return Err(folder.unreadable("it held a store, but the database in it is empty")),
+            (Some(_), Some(_)) => return Err(folder.unreadable("the database in it is another store's")),
+            (None, Some(name)) => folder.mark(&name).map_err(failed_in(&folder))?,
+            (None, None) => {
+                let name = uuid::Uuid::now_v7().to_string();
+                let named = db.insert(NAME, name.as_bytes()).and_then(|_| db.flush());
+                named.map_err(|error| folder.unreadable(&error.to_string()))?;
+                folder.mark(&name).map_err(failed_in(&folder))?;
+            }
+        }
+        Ok((folder, db))
+    }
+
+    fn mark(&self, name: &str) -> io::Result<()> {
+        let half = self.path.join(format!("{MARKER}.half"));
+        let mut file = File::create(&half)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&half, self.path.join(MARKER))?;
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// The error of a folder that held a store which cannot be served.
+    pub(super) fn unreadable(&self, detail: &str) -> StoreError {
+        unreadable(self.path.clone(), detail)
+    }
+}
+
+fn failed_in(folder: &Folder) -> impl Fn(io::Error) -> StoreError + '_ {
+    |error| StoreError::Folder { folder: folder.path.clone(), detail: error.to_string() }
+}
+
+/// The error of a folder that held a store which cannot be served.
+pub(super) fn unreadable(folder: PathBuf, detail: &str) -> StoreError {
+    let advice = "it is left as it is: move it aside, put a copy of the folder from a backup in its place, and start again";
+    StoreError::Folder { folder, detail: format!("{detail}; {advice}") }
+}
