@@ -1,0 +1,141 @@
+//! Audit records: every edit and every run, one shape for both.
+
+use crate::{FailureReason, OutcomeKind, Skipped, Slug, Trigger, decode::words, slot::Lost};
+use jiff::Timestamp;
+use semver::Version;
+use serde_json::Value;
+
+words! {
+    /// What happened.
+    AuditKind {
+        /// An Action was added to a slot.
+        ActionAttached = "flow.action_attached",
+        /// It was removed.
+        ActionDetached = "flow.action_detached",
+        /// Its config, pin, order or policy was changed: see `from` and `to`.
+        ActionUpdated = "flow.action_updated",
+        /// An attachment came up in an execution: it ran, failed, or was skipped.
+        ActionExecuted = "flow.action_executed",
+        /// A version was published.
+        ActionPublished = "flow.action_published",
+        /// A flow was made.
+        FlowCreated = "flow.created",
+        /// A tenant was made.
+        TenantCreated = "tenant.created",
+        /// Where redirects may lead was changed: see `from` and `to`.
+        RedirectOriginsUpdated = "tenant.redirect_origins_updated",
+        /// A spool could not be written and the operator chose to go on: how many records are missing is in `to`.
+        AuditGap = "audit.gap",
+    }
+}
+
+/// One record. `None` where a field does not apply. No secret, no config marked secret and no raw identifier of an
+/// unknown account is ever in one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRecord {
+    /// When it happened.
+    pub time: Timestamp,
+    /// What happened.
+    pub kind: AuditKind,
+    /// Whose it is.
+    pub tenant: Slug,
+    /// Who did it; for runs the caller of Execute.
+    pub principal: String,
+    /// The flow.
+    pub flow: Option<Slug>,
+    /// The flow's revision: that ran, or that the edit made.
+    pub flow_revision: Option<u64>,
+    /// The slot.
+    pub trigger: Option<Trigger>,
+    /// The attachment.
+    pub attachment: Option<String>,
+    /// The Action.
+    pub slug: Option<Slug>,
+    /// Its version.
+    pub version: Option<Version>,
+    /// The sign-in.
+    pub sign_in_id: Option<String>,
+    /// The Execute call.
+    pub execution_id: Option<String>,
+    /// The account, where it is known.
+    pub user_id: Option<String>,
+    /// What the Action answered.
+    pub outcome: Option<OutcomeKind>,
+    /// Why it failed.
+    pub failure: Option<AuditFailure>,
+    /// The Action's reason code.
+    pub reason_code: Option<String>,
+    /// Why it did not run.
+    pub skipped: Option<Skipped>,
+    /// Before an edit.
+    pub from: Option<Value>,
+    /// After an edit.
+    pub to: Option<Value>,
+    /// What a run cost and where it ran.
+    pub run: Option<AuditRun>,
+}
+
+/// A failure as audit keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AuditFailure {
+    /// The reason.
+    pub reason: FailureReason,
+    /// What happened, at most 1 KiB.
+    pub message: String,
+    /// Into the outcome.
+    pub pointer: Option<String>,
+    /// The author's file.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
+}
+
+/// What a run cost and where it ran.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct AuditRun {
+    /// The executor's id.
+    pub executor: String,
+    /// Engine hash and base image hash, as `engine/image`.
+    pub engine: String,
+    /// CPU time in microseconds.
+    pub cpu_us: u64,
+    /// Time by the clock in microseconds.
+    pub wall_us: u64,
+    /// What it said and another's word stood over.
+    pub lost: Vec<Lost>,
+    /// The Action's own notes.
+    pub annotations: crate::Object,
+    /// Whether the caller's risk score could not be used and was handed on as null.
+    pub risk_unusable: bool,
+}
+
+impl AuditRecord {
+    /// A record with everything left out that may be.
+    pub fn new(time: Timestamp, kind: AuditKind, tenant: Slug, principal: impl Into<String>) -> AuditRecord {
+        AuditRecord {
+            time,
+            kind,
+            tenant,
+            principal: principal.into(),
+            flow: None,
+            flow_revision: None,
+            trigger: None,
+            attachment: None,
+            slug: None,
+            version: None,
+            sign_in_id: None,
+            execution_id: None,
+            user_id: None,
+            outcome: None,
+            failure: None,
+            reason_code: None,
+            skipped: None,
+            from: None,
+            to: None,
+            run: None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Finds the place of a JSON pointer in the text that it points into.
+
+use std::ops::Range;
+
+/// The bytes of the key that a JSON pointer ends in, or of the first character of the item where it ends in an index, or of
+/// the whole text's first character for the empty pointer.
+///
+/// `text` must be JSON that has been read before. Where the pointer leads nowhere, the place of the last part that exists is
+/// returned; `None` only for text without any value.
+pub fn locate_json(text: &str, pointer: &str) -> Option<Range<usize>> {
+    let mut cursor = Cursor {
+        bytes: text.as_bytes(),
+        at: 0,
+    };
+    cursor.skip_space();
+    let mut found = cursor.first()?;
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        match cursor.enter(text, &token) {
+            Some(place) => found = place,
+            None => break,
+        }
+    }
+    Some(found)
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn first(&self) -> Option<Range<usize>> {
+        self.peek().map(|_| self.at..self.at + 1)
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek().is_some_and(|b| b.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+    }
+
+    /// From the start of an object or an array to the start of the value of one of its members.
+    fn enter(&mut self, text: &str, token: &str) -> Option<Range<usize>> {
+        let open = self.peek()?;
+        if open != b'{' && open != b'[' {
+            return None;
+        }
+        self.at += 1;
+        let mut index = 0_usize;
+        loop {
+            self.skip_space();
+            if matches!(self.peek()?, b'}' | b']') {
+                return None;
+            }
+            let start = self.at;
+            if open == b'{' {
+                self.skip_string();
+                let key: String = serde_json::from_str(text.get(start..self.at)?).ok()?;
+                let place = start..self.at;
+                self.skip_space();
+                self.at += 1; // the colon
+                self.skip_space();
+                if key == token {
+                    return Some(place);
+                }
+            } else if token.parse() == Ok(index) {
+                return self.first();
+            }
+            self.skip_value();
+            self.skip_space();
+            if self.peek()? == b',' {
+                self.at += 1;
+            }
+            index += 1;
+        }
+    }
+
+    fn skip_string(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.peek() {
+            self.at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                return;
+            }
+        }
+    }
+
+    fn skip_value(&mut self) {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => {
+                    self.skip_string();
+                    if depth == 0 {
+                        return;
+                    }
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 0 => return,
+                b'}' | b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        return;
+                    }
+                }
+                b',' if depth == 0 => return,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a run may use, and what the service accepts. Source: DESIGN "Sandbox: what is promised".
+
+use serde::{Deserialize, Serialize};
+
+/// CPU time of a run where the version says nothing, in milliseconds of the thread's own CPU time.
+pub const DEFAULT_CPU_MS: u32 = 50;
+/// The most CPU time that a version may ask for.
+pub const MAX_CPU_MS: u32 = 1_000;
+/// Time by the clock of a run where nothing says otherwise.
+pub const DEFAULT_WALL_MS: u32 = 500;
+/// The most time by the clock that a version or an attachment may ask for.
+pub const MAX_WALL_MS: u32 = 5_000;
+/// Time by the clock of a whole slot where the flow says nothing.
+pub const DEFAULT_SLOT_BUDGET_MS: u32 = 2_000;
+/// The most time by the clock of a slot.
+pub const MAX_SLOT_BUDGET_MS: u32 = 10_000;
+/// The memory of a run; fixed.
+pub const MEMORY_BYTES: u64 = 64 << 20;
+/// An outcome as compact UTF-8 JSON.
+pub const MAX_OUTCOME_BYTES: usize = 64 << 10;
+/// What a run may log in all; more is cut, with a mark.
+pub const MAX_LOG_BYTES: usize = 16 << 10;
+/// A bundle: JavaScript of all modules together.
+pub const MAX_BUNDLE_BYTES: usize = 1 << 20;
+/// A key of the state, in characters.
+pub const MAX_STATE_KEY_CHARS: usize = 64;
+/// A value of the state as compact UTF-8 JSON.
+pub const MAX_STATE_VALUE_BYTES: usize = 8 << 10;
+/// The merged state as compact UTF-8 JSON.
+pub const MAX_STATE_BYTES: usize = 16 << 10;
+/// The input of an Execute: what a caller sends.
+pub const MAX_INPUT_BYTES: usize = 256 << 10;
+/// An id that a caller makes up (sign-in, execution, request id), in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+/// Attachments in one slot.
+pub const MAX_ATTACHMENTS_A_SLOT: usize = 50;
+/// The config of an attachment as compact UTF-8 JSON.
+pub const MAX_CONFIG_BYTES: usize = 64 << 10;
+
+/// What one run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// CPU time in milliseconds, 1 to [`MAX_CPU_MS`].
+    pub cpu_ms: u32,
+    /// Time by the clock in milliseconds, 1 to [`MAX_WALL_MS`].
+    pub wall_ms: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            cpu_ms: DEFAULT_CPU_MS,
+            wall_ms: DEFAULT_WALL_MS,
+        }
+    }
+}
+
+/// Checks an id that a caller made up: 1 to [`MAX_ID_BYTES`] visible ASCII characters.
+pub fn check_id(id: &str) -> Result<(), crate::Invalid> {
+    if (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(crate::Invalid::here(format!(
+        "expected 1 to {MAX_ID_BYTES} visible ASCII characters without spaces"
+    )))
+}
