@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod bundle;
+pub mod case;
 pub mod claim;
 mod decode;
 pub mod diagnostic;

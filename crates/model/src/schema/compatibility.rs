@@ -151,8 +151,8 @@ impl Comparison<'_> {
         let listed = listed(old).map(|values| values.iter().map(|v| type_of(v)).collect::<Vec<_>>());
         let old = names(old.get("type"));
         let fits = match (&old, &listed) {
-            (Some(old), _) => old.iter().all(|t| takes(t)),
-            (None, Some(listed)) => listed.iter().all(|t| takes(t)),
+            (Some(old), _) => old.iter().all(&takes),
+            (None, Some(listed)) => listed.iter().all(takes),
             (None, None) => false,
         };
         if !fits {
