@@ -1,0 +1,310 @@
+//! A package: its files, and what they say.
+
+mod archive;
+mod folder;
+#[cfg(test)]
+mod tests;
+
+use sluice_model::{
+    ConfigSchema, Diagnostic, Manifest,
+    case::{CASES_FOLDER, Case},
+    manifest::{MANIFEST_FILE, Provided, check_path},
+    schema::SCHEMA_FILE,
+};
+use std::collections::BTreeMap;
+
+/// The most files that are kept of a package.
+pub const MAX_FILES: usize = 500;
+/// The largest file.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+/// All files together.
+pub const MAX_PACKAGE_BYTES: usize = 4 << 20;
+/// A packed archive.
+pub const MAX_ARCHIVE_BYTES: usize = 4 << 20;
+/// What an archive may unpack to, also what is not kept of it.
+pub const MAX_UNPACKED_BYTES: u64 = 16 << 20;
+
+/// The folder of the sources, where `action.toml` names no entry in another.
+const SOURCE_FOLDER: &str = "src";
+/// The files in the folder of the sources that are kept.
+const SOURCE_ENDINGS: &[&str] = &[".ts", ".mts", ".js", ".mjs", ".json"];
+/// The entry where `action.toml` names none, the first that exists.
+const ENTRIES: &[&str] = &["src/index.ts", "src/index.mts", "src/index.js", "src/index.mjs"];
+/// More mistakes than these are not told.
+pub(crate) const MAX_DIAGNOSTICS: usize = 100;
+
+/// A package that has been read: its manifest, schema and cases are sound; its sources are not compiled yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Package {
+    /// What `action.toml` says.
+    pub manifest: Manifest,
+    /// The config schema, where the package has one.
+    pub schema: Option<ConfigSchema>,
+    /// The cases of each file in `tests/`, in the order of the paths.
+    pub cases: Vec<(String, Vec<Case>)>,
+    /// The text of every file that counts, by its path: `action.toml`, the sources, the schema, the cases.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Package {
+    /// A package of files in memory. Files that do not count (a README, a `tsconfig.json`) are dropped.
+    ///
+    /// # Errors
+    /// All mistakes in the paths, the sizes, the manifest, the schema and the cases.
+    pub fn from_files(files: impl IntoIterator<Item = (String, String)>) -> Result<Package, Vec<Diagnostic>> {
+        let mut reading = Reading::default();
+        for (path, text) in files {
+            reading.add(path, text.into_bytes());
+        }
+        reading.finish()
+    }
+
+    /// The module that exports `execute`.
+    ///
+    /// # Errors
+    /// The package has no such file, or is a WebAssembly component, which this build does not run.
+    pub fn entry(&self) -> Result<String, Diagnostic> {
+        if self.manifest.component.is_some() {
+            let message = "this build does not provide WebAssembly components";
+            return Err(Diagnostic::error("not_provided", MANIFEST_FILE, message).with_pointer("/component"));
+        }
+        let found = match &self.manifest.entry {
+            Some(entry) => self.files.contains_key(entry).then(|| entry.clone()),
+            None => ENTRIES.iter().find(|entry| self.files.contains_key(**entry)).map(|entry| (*entry).to_owned()),
+        };
+        found.ok_or_else(|| {
+            let (message, pointer) = match &self.manifest.entry {
+                Some(entry) => (format!("the entry {entry} is not in the package"), "/entry"),
+                None => ("the package has neither src/index.ts nor src/index.js".to_owned(), ""),
+            };
+            let known: Vec<&str> = self.sources().map(|(path, _)| path).take(10).collect();
+            let found = Diagnostic::error("missing_entry", MANIFEST_FILE, message).with_pointer(pointer);
+            found.with_help(match known.is_empty() {
+                true => "write the Action in src/index.ts; it exports `execute`".to_owned(),
+                false => format!("the package has {}; name the one that exports `execute` by entry = \"...\"", known.join(", ")),
+            })
+        })
+    }
+
+    /// The sources: every module and JSON file in the folder of the entry.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        let folder = source_folder(Some(&self.manifest));
+        self.files
+            .iter()
+            .filter(move |(path, _)| is_source(path, &folder))
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// What it declares and a build does not provide; see [`Manifest::unmet`].
+    pub fn unmet(&self, provided: &Provided) -> Vec<Diagnostic> {
+        self.manifest.unmet(provided)
+    }
+
+    /// The digest of what makes a version: the manifest without its `version`, all sources, the schema. Test cases and
+    /// what else lies beside them do not count, and neither do the order and the spaces of `action.toml`. Blake3, as 64
+    /// hexadecimal digits.
+    pub fn content_digest(&self) -> String {
+        let manifest = Manifest { version: None, ..self.manifest.clone() };
+        let mut hasher = blake3::Hasher::new_derive_key("sluice package content 1");
+        // Each part goes in with its length, so that no two packages look alike.
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(&serde_json::to_vec(&manifest).unwrap_or_default());
+        part(self.schema_text().unwrap_or_default().as_bytes());
+        for (path, text) in self.sources() {
+            part(path.as_bytes());
+            part(text.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The text of the config schema, where the package has one.
+    pub fn schema_text(&self) -> Option<&str> {
+        self.files.get(self.manifest.schema.as_deref().unwrap_or(SCHEMA_FILE)).map(String::as_str)
+    }
+}
+
+/// Files as they come in, from wherever they come, with the mistakes so far.
+#[derive(Default)]
+struct Reading {
+    files: BTreeMap<String, Vec<u8>>,
+    /// Every path in lower case, to find those that differ by case alone.
+    lower: BTreeMap<String, String>,
+    bytes: usize,
+    found: Vec<Diagnostic>,
+}
+
+impl Reading {
+    fn refuse(&mut self, code: &'static str, file: &str, message: impl Into<String>) {
+        if self.found.len() < MAX_DIAGNOSTICS {
+            // A hostile path is shown with its control characters escaped.
+            let shown: String = file.chars().take(200).flat_map(char::escape_debug).collect();
+            self.found.push(Diagnostic::error(code, shown, message));
+        }
+    }
+
+    fn add(&mut self, path: String, bytes: Vec<u8>) {
+        if let Err(wrong) = check_path(&path) {
+            return self.refuse("bad_path", &path, format!("the path {wrong}"));
+        }
+        if !may_count(&path) {
+            return;
+        }
+        if bytes.len() > MAX_FILE_BYTES {
+            let message = format!("the file has over {MAX_FILE_BYTES} bytes");
+            return self.refuse("too_large", &path, message);
+        }
+        let lower = path.to_lowercase();
+        if let Some(other) = self.lower.get(&lower).cloned() {
+            let message = match other == path {
+                true => "the file is in the package twice".to_owned(),
+                false => format!("differs from {other} by case alone: some file systems keep only one of them"),
+            };
+            return self.refuse("same_path", &path, message);
+        }
+        self.lower.insert(lower, path.clone());
+        self.bytes += bytes.len();
+        self.files.insert(path, bytes);
+    }
+
+    /// Whether it is pointless to read on.
+    fn is_full(&mut self) -> bool {
+        if self.files.len() > MAX_FILES {
+            self.refuse("too_many_files", "", format!("the package has over {MAX_FILES} files"));
+        } else if self.bytes > MAX_PACKAGE_BYTES {
+            self.refuse("too_large", "", format!("the package has over {MAX_PACKAGE_BYTES} bytes"));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn finish(mut self) -> Result<Package, Vec<Diagnostic>> {
+        if self.is_full() {
+            return Err(self.found);
+        }
+        let manifest = self.manifest();
+        let folder = source_folder(manifest.as_ref());
+        let schema_file = manifest.as_ref().and_then(|m| m.schema.clone());
+        let schema_path = schema_file.clone().unwrap_or_else(|| SCHEMA_FILE.to_owned());
+        let mut files = BTreeMap::new();
+        for (path, bytes) in std::mem::take(&mut self.files) {
+            let counts = path == MANIFEST_FILE || path == schema_path || is_source(&path, &folder) || is_case(&path);
+            if counts && let Some(text) = self.text(&path, bytes) {
+                files.insert(path, text);
+            }
+        }
+        let schema = files.get(&schema_path).and_then(|text| match ConfigSchema::parse(text) {
+            Ok(schema) => Some(schema),
+            Err(found) => {
+                self.found.extend(found.into_iter().map(|d| Diagnostic { file: schema_path.clone(), ..d }));
+                None
+            }
+        });
+        if schema_file.is_some() && !files.contains_key(&schema_path) && self.found.iter().all(|d| d.file != schema_path) {
+            let message = format!("the schema {schema_path} is not in the package");
+            self.found.push(Diagnostic::error("missing_schema", MANIFEST_FILE, message).with_pointer("/schema"));
+        }
+        let mut cases = Vec::new();
+        for (path, text) in files.iter().filter(|(path, _)| is_case(path)) {
+            match Case::parse(path, text) {
+                Ok(read) => cases.push((path.clone(), read)),
+                Err(found) => self.found.extend(found),
+            }
+        }
+        if let Some(manifest) = &manifest {
+            self.found.extend(misplaced_cases(manifest, &cases, &files));
+        }
+        match manifest {
+            Some(manifest) if self.found.is_empty() => Ok(Package { manifest, schema, cases, files }),
+            _ => {
+                Diagnostic::sort(&mut self.found);
+                self.found.truncate(MAX_DIAGNOSTICS);
+                Err(self.found)
+            }
+        }
+    }
+
+    fn manifest(&mut self) -> Option<Manifest> {
+        let Some(bytes) = self.files.get(MANIFEST_FILE).cloned() else {
+            if self.found.iter().all(|d| d.file != MANIFEST_FILE) {
+                self.found.push(
+                    Diagnostic::error("missing_manifest", "", "the package has no action.toml")
+                        .with_help("a package is a folder with action.toml and src/index.ts"),
+                );
+            }
+            return None;
+        };
+        // What is no text is told once, when all files are turned into text.
+        let text = String::from_utf8(bytes).ok()?;
+        match Manifest::parse(&text) {
+            Ok(manifest) => Some(manifest),
+            Err(found) => {
+                self.found.extend(found);
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, path: &str, bytes: Vec<u8>) -> Option<String> {
+        match String::from_utf8(bytes) {
+            Ok(mut text) => {
+                // A byte order mark is not part of what was written.
+                if text.starts_with('\u{feff}') {
+                    text.drain(..'\u{feff}'.len_utf8());
+                }
+                Some(text)
+            }
+            Err(error) => {
+                let offset = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes());
+                let message = format!("not UTF-8: byte {} of the file is not part of a character", offset + 1);
+                // Up to the mistake the text is the same, byte for byte.
+                self.found.push(Diagnostic::error("invalid_utf8", path, message).at(&text, offset..offset));
+                None
+            }
+        }
+    }
+}
+
+/// Cases at a trigger that the package is not made for could never pass.
+fn misplaced_cases(
+    manifest: &Manifest,
+    cases: &[(String, Vec<Case>)],
+    files: &BTreeMap<String, String>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (path, read) in cases {
+        let text = files.get(path).map_or("", String::as_str);
+        let is_list = text.trim_start().starts_with('[');
+        for (index, case) in read.iter().enumerate().filter(|(_, case)| !manifest.triggers.contains(&case.trigger)) {
+            let pointer = if is_list { format!("/{index}/trigger") } else { "/trigger".to_owned() };
+            let message = format!("{} is not among the triggers of action.toml", case.trigger);
+            found.push(Diagnostic::in_json("test_case", path, text, sluice_model::Invalid::at(pointer, message)));
+        }
+    }
+    found
+}
+
+/// The folder that the sources are in: the first part of the entry's path.
+fn source_folder(manifest: Option<&Manifest>) -> String {
+    let entry = manifest.and_then(|manifest| manifest.entry.as_deref());
+    entry.and_then(|entry| entry.split_once('/')).map_or(SOURCE_FOLDER, |(folder, _)| folder).to_owned()
+}
+
+fn is_source(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        && SOURCE_ENDINGS.iter().any(|ending| path.ends_with(ending))
+}
+
+fn is_case(path: &str) -> bool {
+    path.starts_with(CASES_FOLDER) && path.ends_with(".json")
+}
+
+/// Whether a file can count at all, whatever the manifest says. Hidden files, and what a package manager put there, do not.
+fn may_count(path: &str) -> bool {
+    let hidden = path.split('/').any(|part| part.starts_with('.') || part == "node_modules");
+    !hidden && (path == MANIFEST_FILE || SOURCE_ENDINGS.iter().any(|ending| path.ends_with(ending)))
+}

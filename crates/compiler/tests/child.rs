@@ -1,0 +1,1 @@
+fn main() { sluice_compiler::run_child_if_asked(); }
