@@ -1,0 +1,112 @@
+//! One heap for the engine and for the glue: the C library's.
+//!
+//! The engine needs allocation functions that know usable sizes, or it never learns how much it holds and never collects.
+//! There is no limit here: the host denies growth of the memory, so that it knows for certain that a run met the limit.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ffi::c_void;
+use rquickjs_sys as q;
+
+unsafe extern "C" {
+    pub(crate) fn __wasm_call_ctors();
+    fn malloc(size: usize) -> *mut c_void;
+    fn calloc(count: usize, size: usize) -> *mut c_void;
+    fn realloc(ptr: *mut c_void, size: usize) -> *mut c_void;
+    fn aligned_alloc(align: usize, size: usize) -> *mut c_void;
+    fn malloc_usable_size(ptr: *mut c_void) -> usize;
+    fn free(ptr: *mut c_void);
+}
+
+/// What `malloc` aligns to on this target.
+const MALLOC_ALIGN: usize = 16;
+
+struct CHeap;
+
+#[global_allocator]
+static HEAP: CHeap = CHeap;
+
+// SAFETY: the C library's functions keep the contract of an allocator; alignment above theirs is asked for explicitly.
+unsafe impl GlobalAlloc for CHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the size of a layout that is allocated is not zero, and its alignment is a power of two.
+        unsafe {
+            if layout.align() <= MALLOC_ALIGN {
+                malloc(layout.size()).cast()
+            } else {
+                aligned_alloc(layout.align(), layout.size().next_multiple_of(layout.align())).cast()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, _: Layout) {
+        // SAFETY: the pointer comes from `alloc` above.
+        unsafe { free(ptr.cast()) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the pointer comes from `alloc`; where it was aligned further than `realloc` keeps, it is copied by hand.
+        unsafe {
+            if layout.align() <= MALLOC_ALIGN {
+                return realloc(ptr.cast(), new_size).cast();
+            }
+            let fresh = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !fresh.is_null() {
+                core::ptr::copy_nonoverlapping(ptr, fresh, layout.size().min(new_size));
+                free(ptr.cast());
+            }
+            fresh
+        }
+    }
+}
+
+/// A zeroed buffer, or null.
+pub(crate) fn zeroed(len: usize) -> *mut u8 {
+    // SAFETY: any size may be asked for.
+    unsafe { calloc(len.max(1), 1).cast() }
+}
+
+/// Wipes a buffer of [`zeroed`] and frees it.
+///
+/// # Safety
+/// It was allocated by [`zeroed`] with this length and is used no more.
+pub(crate) unsafe fn wipe(ptr: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::ptr::write_bytes(ptr, 0, len);
+        free(ptr.cast());
+    }
+}
+
+unsafe extern "C" fn js_calloc(_: *mut c_void, count: q::size_t, size: q::size_t) -> *mut c_void {
+    // SAFETY: plain forwarding.
+    unsafe { calloc(count as usize, size as usize) }
+}
+
+unsafe extern "C" fn js_malloc(_: *mut c_void, size: q::size_t) -> *mut c_void {
+    // SAFETY: plain forwarding.
+    unsafe { malloc(size as usize) }
+}
+
+unsafe extern "C" fn js_free(_: *mut c_void, ptr: *mut c_void) {
+    // SAFETY: plain forwarding; the engine frees what it allocated.
+    unsafe { free(ptr) }
+}
+
+unsafe extern "C" fn js_realloc(_: *mut c_void, ptr: *mut c_void, size: q::size_t) -> *mut c_void {
+    // SAFETY: plain forwarding.
+    unsafe { realloc(ptr, size as usize) }
+}
+
+unsafe extern "C" fn js_usable_size(ptr: *const c_void) -> q::size_t {
+    // SAFETY: plain forwarding; null has the usable size 0.
+    unsafe { malloc_usable_size(ptr.cast_mut()) as q::size_t }
+}
+
+/// What the engine allocates with.
+pub(crate) static FUNCTIONS: q::JSMallocFunctions = q::JSMallocFunctions {
+    js_calloc: Some(js_calloc),
+    js_malloc: Some(js_malloc),
+    js_free: Some(js_free),
+    js_realloc: Some(js_realloc),
+    js_malloc_usable_size: Some(js_usable_size),
+};

@@ -1,0 +1,139 @@
+//! The JavaScript engine that runs **inside** the sandbox: QuickJS-ng, and the glue between it and the host.
+//!
+//! The module is instantiated once for a base image, snapshotted, and then copied for every run; see
+//! `crates/sandbox`. It knows nothing of Actions, tenants or outcomes: it loads ES modules, calls the function
+//! `execute` with a value and hands back what it returned, or how it failed.
+//!
+//! # The contract with the host
+//!
+//! | export | what it does |
+//! | --- | --- |
+//! | `sluice_init()` | makes the runtime and its globals; once, in the base image |
+//! | `sluice_intern(ptr, len)` | takes the table of key names, one a line, as atoms; once, in the base image |
+//! | `sluice_alloc(len) -> ptr` | a zeroed buffer for the host to write to |
+//! | `sluice_free(ptr, len)` | wipes and gives it back |
+//! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
+//! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
+//! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
+//! | `sluice_collect()` | collects garbage, before a snapshot |
+//! | `sluice_run(ptr, len) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]) |
+//!
+//! Imports, all synchronous: [`host`]. A report packs a status, a length and an address ([`wire::pack`]); what lies there
+//! is a tagged value.
+//!
+//! # Why a hostile Action cannot bend the glue
+//!
+//! The glue is Rust and calls the engine's C functions, which work on internal slots: it settles promises, reads
+//! properties and encodes values without looking up any global, prototype or iterator that an Action can replace. The few
+//! JavaScript functions that it needs are taken in `sluice_init`, before an Action exists ([`state::State`]). What an
+//! Action corrupts beyond that is its own memory, which nothing else ever reads: the host checks every byte that comes out.
+//!
+//! # Unsafe
+//!
+//! One thread, one runtime, one context. Every `unsafe` here is a call of the engine's C functions with that context and
+//! with values that the caller owns ([`js::Value`] counts references), or access to the one [`state::State`]; a place
+//! that needs more than that says so. Whatever goes wrong all the same stays inside the sandbox's memory.
+
+#![no_std]
+
+extern crate alloc;
+
+mod console;
+mod failure;
+mod heap;
+mod host;
+mod inspect;
+mod js;
+mod modules;
+mod promise;
+mod reader;
+mod run;
+mod state;
+#[allow(dead_code, reason = "each side of the wire uses a part of it")]
+#[path = "../../sandbox/src/codec/wire.rs"]
+mod wire;
+mod writer;
+
+use crate::state::State;
+use core::panic::PanicInfo;
+
+/// A panic is a bug of the glue: it ends the run as a trap, and the host reports `internal`.
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+/// Makes the runtime. The host calls it once, before anything else.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_init() {
+    // SAFETY: naming the C constructors keeps the linker from wrapping every export in a call of them, which would run
+    // them again on each call; so they are called here, once.
+    unsafe { heap::__wasm_call_ctors() };
+    State::init();
+}
+
+/// Takes the table of key names, one a line.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`] that the host has written UTF-8 to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_intern(ptr: *const u8, len: usize) {
+    // SAFETY: the caller's promise.
+    let table = unsafe { core::slice::from_raw_parts(ptr, len) };
+    let keys = table.split(|b| *b == b'\n').filter(|k| !k.is_empty()).map(js::atom).collect();
+    State::get().keys.replace(keys);
+}
+
+/// A zeroed buffer of `len` bytes, or null where there is no memory.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_alloc(len: usize) -> *mut u8 {
+    heap::zeroed(len)
+}
+
+/// Wipes a buffer of [`sluice_alloc`] and gives it back: what a snapshot does not need should be zero in it.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`] that is used no more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_free(ptr: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { heap::wipe(ptr, len) };
+}
+
+/// The static buffer for inputs.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_input() -> *mut u8 {
+    run::input_area()
+}
+
+/// Evaluates modules and keeps the entry's `execute`.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`] laid out as [`modules`] says; it stays until the call returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_load(ptr: *const u8, len: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    modules::load(unsafe { core::slice::from_raw_parts(ptr, len) })
+}
+
+/// Drops `execute`, and with it all that only it holds.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_unload() {
+    State::get().execute.replace(js::Value::UNDEFINED);
+}
+
+/// Collects garbage.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_collect() {
+    State::get().collect();
+}
+
+/// Calls `execute`.
+///
+/// # Safety
+/// `ptr` and `len` are the static input buffer, or one of [`sluice_alloc`], holding one tagged value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_run(ptr: *const u8, len: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    run::run(unsafe { core::slice::from_raw_parts(ptr, len) })
+}

@@ -1,0 +1,69 @@
+//! One run: the input in, `execute` called and settled, its answer out.
+
+use crate::js::{Thrown, Value};
+use crate::promise::{self, Settled};
+use crate::reader::Reader;
+use crate::state::State;
+use crate::writer::{self, Stop};
+use crate::{failure, host, wire};
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+
+/// On pages of its own, so that the input dirties none that hold anything else.
+#[repr(align(4096))]
+struct Area(UnsafeCell<[u8; wire::INPUT_AREA]>);
+
+// SAFETY: the module has one thread.
+unsafe impl Sync for Area {}
+
+static INPUT: Area = Area(UnsafeCell::new([0; wire::INPUT_AREA]));
+
+/// The static input buffer.
+pub(crate) fn input_area() -> *mut u8 {
+    INPUT.0.get().cast()
+}
+
+/// Hands bytes to the host. They stay where they are: the instance ends with the call, or the host frees them.
+pub(crate) fn report(status: u8, bytes: Vec<u8>) -> u64 {
+    let bytes = bytes.leak();
+    wire::pack(status, bytes.len() as u32, bytes.as_ptr() as u32)
+}
+
+/// Calls `execute` with the tagged value in `input`.
+pub(crate) fn run(input: &[u8]) -> u64 {
+    let state = State::get();
+    state.enter();
+    state.log_open.set(true);
+    state.rejections.take();
+    let called = Reader::new(input).value().and_then(|input| state.execute.borrow().call(&Value::UNDEFINED, &[&input]));
+    let settled = match called {
+        Ok(value) => promise::settle(value),
+        Err(Thrown) => {
+            let thrown = Value::exception();
+            if thrown.is_uncatchable() {
+                Err(thrown)
+            } else {
+                // What was started before it threw still runs, as after a rejected promise.
+                promise::run_jobs().map(|()| Settled::Rejected(thrown))
+            }
+        }
+    };
+    let report = match settled {
+        Ok(Settled::Fulfilled(value)) => match writer::outcome(&value) {
+            Ok(bytes) => report(wire::STATUS_OK, bytes),
+            Err(Stop::Refused(refusal)) => report(wire::STATUS_REFUSED, refusal),
+            Err(Stop::Thrown) => thrown(&Value::exception()),
+        },
+        Ok(Settled::Rejected(error)) => thrown(&error),
+        Ok(Settled::Pending) => report(wire::STATUS_NEVER_SETTLED, Vec::new()),
+        Err(stop) => return self::report(wire::STATUS_STOPPED, failure::describe(&stop)),
+    };
+    promise::report_rejections();
+    report
+}
+
+/// Reports what was thrown.
+pub(crate) fn thrown(error: &Value) -> u64 {
+    let stopped = error.is_uncatchable() || host::stopped();
+    report(if stopped { wire::STATUS_STOPPED } else { wire::STATUS_THREW }, failure::describe(error))
+}

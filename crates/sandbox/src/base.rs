@@ -1,0 +1,156 @@
+//! The base image: the engine, initialised once and compiled once, with its memory as a picture that every run starts from.
+
+use crate::codec::KEYS;
+use crate::codec::wire::{INPUT_AREA, STATUS_OK};
+use crate::config::MAX_PAGES;
+use crate::engine::{EngineError, EngineIdentity};
+use crate::guest::{Exports, Guest, RunState, World};
+use crate::meter::Meter;
+use crate::rewrite::{self, Contents, Facts};
+use crate::{cache, guest, modules};
+use sluice_model::{Bundle, BundleModule};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wasmtime::{InstancePre, Linker, Module};
+
+/// The engine that this build carries.
+static ENGINE_WASM: &[u8] = include_bytes!(env!("SLUICE_ENGINE_WASM"));
+
+/// An Action that is loaded and dropped before the picture is taken: what the engine makes on first use of modules, async
+/// functions and promises is then in the base and not in every Action's delta.
+const WARM_UP: &str = "export async function execute(input) { await null; return { kind: 'continue' } }";
+
+/// A base image, ready to be instantiated.
+pub(crate) struct Base {
+    pub(crate) identity: EngineIdentity,
+    pub(crate) pre: InstancePre<RunState>,
+    pub(crate) exports: Exports,
+    /// The memory that every guest starts with.
+    pub(crate) memory: Vec<u8>,
+    /// Where the static input buffer is.
+    pub(crate) input_area: u32,
+    /// Where the stack begins; it grows down to 0.
+    stack_top: usize,
+}
+
+/// What a cache file holds.
+pub(crate) struct Image {
+    /// The blake3 hash of the rewritten wasm.
+    pub(crate) base_hash: [u8; 32],
+    pub(crate) input_area: u32,
+    pub(crate) memory: Vec<u8>,
+    /// The machine code, as wasmtime serialises it.
+    pub(crate) code: Vec<u8>,
+}
+
+impl Base {
+    /// Takes it from the cache folder, or makes it (some seconds) and puts it there.
+    pub(crate) fn load_or_build(engine: &wasmtime::Engine, cache_dir: Option<&Path>) -> Result<Base, EngineError> {
+        let facts = rewrite::facts(ENGINE_WASM)?;
+        let linker = guest::linker(engine)?;
+        let engine_hash = blake3::hash(ENGINE_WASM);
+        let place = cache_dir.map(|dir| cache::Place::new(dir, engine, &engine_hash)).transpose()?;
+        if let Some((image, module)) = place.as_ref().and_then(|place| place.load(engine)) {
+            return Base::new(&linker, &module, image, &facts, engine_hash);
+        }
+        let (image, module) = build(engine, &linker, &facts)?;
+        if let Some(place) = place {
+            place.store(&image);
+        }
+        Base::new(&linker, &module, image, &facts, engine_hash)
+    }
+
+    fn new(
+        linker: &Linker<RunState>,
+        module: &Module,
+        image: Image,
+        facts: &Facts,
+        engine_hash: blake3::Hash,
+    ) -> Result<Base, EngineError> {
+        Ok(Base {
+            identity: EngineIdentity {
+                engine: engine_hash.to_hex().to_string(),
+                base_image: blake3::Hash::from_bytes(image.base_hash).to_hex().to_string(),
+            },
+            pre: linker.instantiate_pre(module)?,
+            exports: Exports::find(module).map_err(EngineError::MissingExport)?,
+            memory: image.memory,
+            input_area: image.input_area,
+            stack_top: facts.stack_top,
+        })
+    }
+
+    /// Parts of a memory that mean nothing between calls.
+    pub(crate) fn dead(&self) -> [std::ops::Range<usize>; 2] {
+        dead(self.stack_top, self.input_area)
+    }
+}
+
+fn dead(stack_top: usize, input_area: u32) -> [std::ops::Range<usize>; 2] {
+    [0..stack_top, input_area as usize..input_area as usize + INPUT_AREA]
+}
+
+/// Initialises the engine, and compiles it with the memory that it then has.
+fn build(
+    engine: &wasmtime::Engine,
+    linker: &Linker<RunState>,
+    facts: &Facts,
+) -> Result<(Image, Module), EngineError> {
+    let started = std::time::Instant::now();
+    let plain = rewrite::rewrite(ENGINE_WASM, facts.min_pages, MAX_PAGES, &Contents::Own)?;
+    let plain = Module::new(engine, plain)?;
+    let exports = Exports::find(&plain).map_err(EngineError::MissingExport)?;
+    let (memory, input_area) = to_the_end(initialise(&linker.instantiate_pre(&plain)?, &exports, facts.stack_top))?;
+    let pages = memory.len() as u64 / rewrite::PAGE_BYTES as u64;
+    let picture = rewrite::rewrite(ENGINE_WASM, pages, MAX_PAGES, &Contents::Picture(&memory))?;
+    let module = Module::new(engine, &picture)?;
+    let code = module.serialize()?;
+    tracing::info!(
+        seconds = started.elapsed().as_secs_f32(),
+        memory_bytes = memory.len(),
+        code_bytes = code.len(),
+        "compiled the engine"
+    );
+    Ok((Image { base_hash: blake3::hash(&picture).into(), input_area, memory, code }, module))
+}
+
+/// The memory of an engine that is initialised and idle, and where its input buffer is.
+async fn initialise(
+    pre: &InstancePre<RunState>,
+    exports: &Exports,
+    stack_top: usize,
+) -> Result<(Vec<u8>, u32), EngineError> {
+    const A_DAY: Duration = Duration::from_secs(86_400);
+    let mut guest = Guest::new(pre, exports, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen).await?;
+    guest.init(KEYS).await?;
+    let path = "src/index.ts".to_owned();
+    let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
+    let modules = modules::for_guest(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
+    let answer = guest.load(&modules).await?;
+    if answer.status != STATUS_OK {
+        return Err(EngineError::WarmUp(format!("status {}", answer.status)));
+    }
+    guest.unload().await?;
+    guest.collect().await?;
+    let input_area = guest.input_area().await?;
+    let mut memory = guest.memory().to_vec();
+    for range in dead(stack_top, input_area) {
+        if let Some(place) = memory.get_mut(range) {
+            place.fill(0);
+        }
+    }
+    Ok((memory, input_area))
+}
+
+/// Polls a future that waits for nothing: building happens before the epoch ticks, so no call yields.
+fn to_the_end<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}

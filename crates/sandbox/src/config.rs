@@ -1,0 +1,68 @@
+//! How wasmtime is set up. Every number was measured; see DESIGN "Engine" for the table.
+
+use crate::rewrite::PAGE_BYTES;
+use sluice_model::limits::MEMORY_BYTES;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// The most pages that a guest's memory can have: the hard limit of 64 MiB.
+pub(crate) const MAX_PAGES: u64 = MEMORY_BYTES / PAGE_BYTES as u64;
+
+/// Native stack for wasm. The engine's own limit on recursion (256 KiB of its stack in linear memory) is met well before,
+/// so that endless recursion is a RangeError; the worst that was found, a getter in a getter, uses 1.2 MiB here.
+const WASM_STACK_BYTES: usize = 4 << 20;
+
+/// Stack of a fiber: the above, and room for what the host does when it is called from the depth of it.
+const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (512 << 10);
+
+/// Memory that a slot keeps between runs, restored by copying what was written to. It must exceed what a run dirties, or
+/// the rest is given back to the system and costs a page fault each the next time.
+const KEEP_MEMORY_BYTES: usize = 4 << 20;
+
+/// As above, for the table of functions.
+const KEEP_TABLE_BYTES: usize = 64 << 10;
+
+/// Slots that stay warm when nothing runs in them.
+const WARM_SLOTS: u32 = 100;
+
+/// Entries that the engine's table of functions may have; it has some 1,400.
+const TABLE_ELEMENTS: usize = 4096;
+
+/// The configuration, with room for `slots` instances at once.
+pub(crate) fn config(slots: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(slots)
+        .total_memories(slots)
+        .total_tables(slots)
+        .total_stacks(slots)
+        .max_memory_size(usize::try_from(MEMORY_BYTES).unwrap_or(usize::MAX))
+        .table_elements(TABLE_ELEMENTS)
+        .max_core_instance_size(256 << 10)
+        .linear_memory_keep_resident(KEEP_MEMORY_BYTES)
+        .table_keep_resident(KEEP_TABLE_BYTES)
+        .max_unused_warm_slots(WARM_SLOTS.min(slots))
+        // Where the kernel has it (6.7 and later): resetting a slot copies only the pages that were written to.
+        .pagemap_scan(Enabled::Auto);
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_init_cow(true)
+        // The whole 32-bit address space is reserved, so that no access needs a bounds check.
+        .memory_reservation(4 << 30)
+        .memory_guard_size(32 << 20)
+        .memory_may_move(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .cranelift_opt_level(OptLevel::Speed)
+        // An Action's stack is the JavaScript engine's; the host's view of the wasm below it helps nobody.
+        .wasm_backtrace_max_frames(None)
+        // What the engine does not use cannot be used against us.
+        .gc_support(false)
+        .concurrency_support(false)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false);
+    config
+}

@@ -1,0 +1,154 @@
+//! The engine: what all Actions of a process share.
+
+use crate::base::Base;
+use crate::config;
+use crate::lane::{Lane, Ticker};
+use crate::rewrite::RewriteError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Snapshots that may be made at once, besides the runs in flight.
+const SNAPSHOTS_AT_ONCE: u32 = 4;
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The folder that the compiled engine is cached in (some 5 MiB), shared by all processes of this user. It is made with
+    /// mode 0700 where it is not there. Default: none, and the engine is compiled at every start, which takes seconds.
+    pub cache_dir: Option<PathBuf>,
+    /// Runs that may be in flight at once; more wait, up to their wall limit. Default: 256. Each reserves 4 GiB of addresses
+    /// and may use up to 64 MiB of memory; up to 100 that are idle keep some 400 KiB each.
+    pub max_runs_in_flight: u32,
+    /// Threads for what does not end within two milliseconds. Default: as many as there are cores. They give way to all other
+    /// threads (nice 15).
+    pub slow_threads: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions {
+            cache_dir: None,
+            max_runs_in_flight: 256,
+            slow_threads: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// wasmtime cannot work here: no memory for the reservations, or a processor that it does not know.
+    #[error("the wasm runtime cannot start: {0}")]
+    Runtime(String),
+    /// The engine that this build carries is not built as this host needs it (`SLUICE_ENGINE` may name a foreign one).
+    #[error("{0}")]
+    Engine(String),
+    /// As [`EngineError::Engine`]: an export is missing.
+    #[error("the engine does not export {0}")]
+    MissingExport(&'static str),
+    /// As [`EngineError::Engine`]: it cannot load the simplest module.
+    #[error("the engine does not load a module: {0}")]
+    WarmUp(String),
+    /// The cache folder cannot be made.
+    #[error("the cache folder {path} cannot be made: {source}", path = path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<wasmtime::Error> for EngineError {
+    fn from(error: wasmtime::Error) -> EngineError {
+        EngineError::Runtime(format!("{error:#}"))
+    }
+}
+
+impl From<RewriteError> for EngineError {
+    fn from(error: RewriteError) -> EngineError {
+        EngineError::Engine(error.to_string())
+    }
+}
+
+/// Which engine runs: in every snapshot, in audit records and on the health page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineIdentity {
+    /// The blake3 hash of the engine's wasm, 64 hexadecimal digits.
+    pub engine: String,
+    /// The blake3 hash of the base image, 64 hexadecimal digits.
+    pub base_image: String,
+}
+
+impl EngineIdentity {
+    pub(crate) fn engine_bytes(&self) -> [u8; 32] {
+        hash_bytes(&self.engine)
+    }
+
+    pub(crate) fn base_image_bytes(&self) -> [u8; 32] {
+        hash_bytes(&self.base_image)
+    }
+}
+
+fn hash_bytes(hex: &str) -> [u8; 32] {
+    // The text was made from a hash.
+    blake3::Hash::from_hex(hex).map_or([0; 32], Into::into)
+}
+
+/// Runs Actions. Keep one a process; clones share everything.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("identity", &self.0.base.identity).finish_non_exhaustive()
+    }
+}
+
+/// What the clones of an engine share. Runs in flight hold the base alone, so that the lane that they run in never ends
+/// by their own hand.
+pub(crate) struct Shared {
+    pub(crate) base: Arc<Base>,
+    pub(crate) lane: Lane,
+    pub(crate) runs: Arc<Semaphore>,
+    pub(crate) snapshots: Arc<Semaphore>,
+    _ticker: Ticker,
+}
+
+impl Engine {
+    /// Starts an engine: takes the compiled one from the cache, or compiles it, which takes seconds; so call it where
+    /// blocking is allowed. It starts one thread for the clock of the limits and those of the slow lane, and ends them when
+    /// the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`EngineError`] says what this machine or this build lacks. A cache that cannot be read or written is no error: the
+    /// engine is compiled, and a warning is logged.
+    pub fn new(options: EngineOptions) -> Result<Engine, EngineError> {
+        let slots = options.max_runs_in_flight.max(1).saturating_add(SNAPSHOTS_AT_ONCE);
+        let wasm = wasmtime::Engine::new(&config::config(slots))?;
+        let base = Base::load_or_build(&wasm, options.cache_dir.as_deref())?;
+        let lane = Lane::new(options.slow_threads.max(1))?;
+        let ticker = Ticker::start(move || wasm.increment_epoch())?;
+        let runs = options.max_runs_in_flight.max(1) as usize;
+        Ok(Engine(Arc::new(Shared {
+            base: Arc::new(base),
+            lane,
+            _ticker: ticker,
+            runs: Arc::new(Semaphore::new(runs)),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE as usize)),
+        })))
+    }
+
+    /// Which engine this is.
+    pub fn identity(&self) -> &EngineIdentity {
+        &self.0.base.identity
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}

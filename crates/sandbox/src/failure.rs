@@ -1,0 +1,193 @@
+//! Turns what the guest says of a failure into the author's terms: his own file, line and column.
+
+use serde_json::{Map, Value};
+use sluice_model::{Bundle, Failure, FailureReason};
+
+/// The most of a message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
+/// The most of a stack, in bytes.
+const MAX_STACK_BYTES: usize = 8 << 10;
+
+/// The modules of a snapshot, to find the author's places. Source maps stay compressed until something fails.
+#[derive(Debug)]
+pub(crate) struct Places {
+    entry: Box<str>,
+    modules: Box<[ModulePlaces]>,
+}
+
+#[derive(Debug)]
+struct ModulePlaces {
+    path: Box<str>,
+    /// The source map, compressed; empty where lines are the author's already.
+    map: Box<[u8]>,
+}
+
+/// A place in the author's file, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    file: String,
+    line: u32,
+    column: u32,
+}
+
+impl Places {
+    pub(crate) fn new(bundle: &Bundle) -> Places {
+        let modules = bundle.modules.iter().map(|module| {
+            let map = if module.source_map.is_empty() {
+                Vec::new()
+            } else {
+                // Compressing to memory fails only without memory; then lines stay those of the compiled code.
+                zstd::bulk::compress(module.source_map.as_bytes(), zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
+            };
+            ModulePlaces { path: module.path.as_str().into(), map: map.into() }
+        });
+        Places { entry: bundle.entry.as_str().into(), modules: modules.collect() }
+    }
+
+    pub(crate) fn entry(&self) -> &str {
+        &self.entry
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.entry.len()
+            + size_of_val(&*self.modules)
+            + self.modules.iter().map(|m| m.path.len() + m.map.len()).sum::<usize>()
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut bytes = |bytes: &[u8]| {
+            out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(bytes);
+        };
+        bytes(self.entry.as_bytes());
+        bytes(&u32::try_from(self.modules.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for module in &self.modules {
+            bytes(module.path.as_bytes());
+            bytes(&module.map);
+        }
+    }
+
+    /// Reads what [`Places::write`] wrote, and answers what follows it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Places, &[u8])> {
+        let mut rest = bytes;
+        let mut next = || -> Option<&[u8]> {
+            let (len, tail) = rest.split_first_chunk()?;
+            let (bytes, tail) = tail.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            rest = tail;
+            Some(bytes)
+        };
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(Box::from);
+        let entry = text(next()?)?;
+        let count = u32::from_le_bytes(next()?.try_into().ok()?);
+        let mut modules = Vec::new();
+        for _ in 0..count {
+            modules.push(ModulePlaces { path: text(next()?)?, map: next()?.into() });
+        }
+        Some((Places { entry, modules: modules.into() }, rest))
+    }
+
+    /// The author's place of a place in compiled code; nothing for a file that is no module of the bundle.
+    fn find(&self, file: &str, line: u32, column: u32) -> Option<Place> {
+        // A map has 1 MiB of code at most behind it.
+        const MAX_MAP_BYTES: usize = 32 << 20;
+        let module = self.modules.iter().find(|module| &*module.path == file)?;
+        let place = |line, column| Place { file: file.to_owned(), line, column };
+        if module.map.is_empty() {
+            return Some(place(line, column));
+        }
+        let map = zstd::bulk::decompress(&module.map, MAX_MAP_BYTES).ok();
+        let map = map.and_then(|map| sourcemap::SourceMap::from_slice(&map).ok());
+        // Source maps count from 0.
+        let token = map.as_ref().and_then(|map| map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?));
+        Some(token.map_or_else(|| place(line, column), |t| place(t.get_src_line() + 1, t.get_src_col() + 1)))
+    }
+}
+
+/// A failure from what the guest tells of something thrown.
+pub(crate) fn thrown(reason: FailureReason, record: &Value, places: &Places) -> Failure {
+    let mut failure = Failure::new(reason, cut(&message(record), MAX_MESSAGE_BYTES));
+    let Some(stack) = record.get("stack").and_then(Value::as_str) else { return failure };
+    let mut shown = String::new();
+    for frame in stack.lines().filter_map(|line| Frame::parse(line, places)) {
+        if let Some(place) = frame.place.as_ref().filter(|_| failure.file.is_none()) {
+            failure.file = Some(place.file.clone());
+            failure.line = Some(place.line);
+            failure.column = Some(place.column);
+        }
+        let line = frame.to_string();
+        if shown.len() + line.len() >= MAX_STACK_BYTES {
+            break;
+        }
+        if !shown.is_empty() {
+            shown.push('\n');
+        }
+        shown.push_str(&line);
+    }
+    failure.stack = (!shown.is_empty()).then_some(shown);
+    failure
+}
+
+/// `TypeError: x is not a function`; or what was thrown, where it was no Error.
+fn message(record: &Value) -> String {
+    let text = |key| record.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    match (text("name"), text("message"), text("value")) {
+        (Some(name), Some(message), _) => format!("{name}: {message}"),
+        (Some(name), None, _) => name.to_owned(),
+        (None, Some(message), _) => message.to_owned(),
+        (None, None, Some(value)) => format!("threw {value}, which is no Error"),
+        (None, None, None) if record.as_object().is_some_and(Map::is_empty) => "threw null, which is no Error".into(),
+        (None, None, None) => "threw an Error without a message".into(),
+    }
+}
+
+/// Whether the guest tells of an error that it makes when memory is out: its own, or none where not even that could be made.
+pub(crate) fn is_out_of_memory(record: &Value) -> bool {
+    let text = |key| record.get(key).and_then(Value::as_str);
+    record.as_object().is_some_and(Map::is_empty) || text("message") == Some("out of memory")
+}
+
+/// A line of the engine's stack: `    at name (file:line:column)`.
+struct Frame<'a> {
+    name: &'a str,
+    /// Nothing for a function of the engine's own.
+    place: Option<Place>,
+}
+
+impl<'a> Frame<'a> {
+    /// Frames of neither the bundle nor the language are left out.
+    fn parse(line: &'a str, places: &Places) -> Option<Frame<'a>> {
+        let rest = line.trim().strip_prefix("at ")?;
+        let (name, at) = match rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+            Some((name, at)) => (name, at),
+            None => ("", rest),
+        };
+        if at == "native" {
+            return Some(Frame { name, place: None });
+        }
+        let mut parts = at.rsplitn(3, ':');
+        let (column, line, file) = (parts.next()?, parts.next()?, parts.next()?);
+        let place = places.find(file, line.parse().ok()?, column.parse().ok()?)?;
+        Some(Frame { name, place: Some(place) })
+    }
+}
+
+impl std::fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.place, self.name) {
+            (None, name) => write!(f, "at {name} (native)"),
+            (Some(p), "") => write!(f, "at {}:{}:{}", p.file, p.line, p.column),
+            (Some(p), name) => write!(f, "at {name} ({}:{}:{})", p.file, p.line, p.column),
+        }
+    }
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let mark = "…";
+    format!("{}{mark}", &text[..text.floor_char_boundary(max - mark.len())])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Failures in the author's terms.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::{Places, thrown};
+use serde_json::json;
+use sluice_model::{Bundle, BundleModule, FailureReason};
+
+/// Line 2 of the compiled code is line 10, column 5 of the author's.
+const MAP: &str = r#"{"version":3,"sources":["src/index.ts"],"names":[],"mappings":";AASI"}"#;
+
+fn places(source_map: &str) -> Places {
+    let module = |path: &str, map: &str| BundleModule { path: path.into(), code: String::new(), source_map: map.into() };
+    Places::new(&Bundle::new("src/index.ts", vec![module("src/index.ts", source_map), module("src/list.ts", "")]))
+}
+
+#[test]
+fn a_place_goes_through_its_modules_source_map() {
+    let record = json!({
+        "name": "Error",
+        "message": "no plan",
+        "stack": "    at pick (src/index.ts:2:7)\n    at map (native)\n    at execute (src/list.ts:3:4)\n",
+    });
+    let failure = thrown(FailureReason::Threw, &record, &places(MAP));
+    assert_eq!(failure.message, "Error: no plan");
+    assert_eq!((failure.file.as_deref(), failure.line, failure.column), (Some("src/index.ts"), Some(10), Some(5)));
+    assert_eq!(
+        failure.stack.unwrap(),
+        "at pick (src/index.ts:10:5)\nat map (native)\nat execute (src/list.ts:3:4)"
+    );
+}
+
+#[test]
+fn frames_of_other_files_are_left_out() {
+    let record = json!({"name": "Error", "message": "x", "stack": "    at f (glue:1:1)\n    at <eval> (<evalScript>:1:1)\nnoise"});
+    let failure = thrown(FailureReason::Threw, &record, &places(""));
+    assert_eq!((failure.file, failure.stack), (None, None));
+}
+
+#[test]
+fn a_syntax_error_has_a_frame_without_a_name() {
+    let record = json!({"name": "SyntaxError", "message": "expecting ';'", "stack": "    at src/list.ts:3:5\n"});
+    let failure = thrown(FailureReason::Threw, &record, &places(""));
+    assert_eq!((failure.file.as_deref(), failure.line, failure.column), (Some("src/list.ts"), Some(3), Some(5)));
+}
+
+#[test]
+fn long_messages_and_stacks_are_cut_at_a_character() {
+    let frames = "    at f (src/list.ts:1:1)\n".repeat(2_000);
+    let record = json!({"name": "Error", "message": "ä".repeat(10_000), "stack": frames});
+    let failure = thrown(FailureReason::Threw, &record, &places(""));
+    assert!(failure.message.len() <= 4 << 10 && failure.message.ends_with("ä…"));
+    assert!(failure.stack.unwrap().len() <= 8 << 10);
+}
+
+#[test]
+fn a_damaged_source_map_leaves_the_place_as_it_is() {
+    let record = json!({"name": "Error", "message": "x", "stack": "    at f (src/index.ts:2:7)"});
+    let failure = thrown(FailureReason::Threw, &record, &places("{"));
+    assert_eq!((failure.line, failure.column), (Some(2), Some(7)));
+}
+
+#[test]
+fn places_are_read_as_they_were_written() {
+    let mut bytes = Vec::new();
+    places(MAP).write(&mut bytes);
+    let (read, rest) = Places::read(&bytes).unwrap();
+    assert!(rest.is_empty());
+    assert_eq!(format!("{read:?}"), format!("{:?}", places(MAP)));
+    assert!((0..bytes.len()).all(|cut| Places::read(&bytes[..cut]).is_none()));
+}

@@ -1,0 +1,365 @@
+//! One guest: a store with its limits, what it may ask of the host, and the calls into it.
+
+use crate::codec::wire;
+use crate::config::MAX_PAGES;
+use crate::meter::{Meter, Stop};
+use crate::rewrite::PAGE_BYTES;
+use sluice_model::limits::MAX_LOG_BYTES;
+use sluice_model::{LogLevel, LogLine};
+use std::sync::Arc;
+use wasmtime::{
+    Caller, Instance, InstancePre, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, StoreContextMut,
+    UpdateDeadline,
+};
+
+/// Ticks of the epoch that a run gets on the worker that asked, before it moves to the slow lane.
+const FIRST_TICKS: u64 = 2;
+
+/// Ticks that a run gets to end by itself, with a stack to show, once it is over a limit.
+const GRACE_TICKS: u64 = 3;
+
+/// Where growth of the memory is denied for the first time: what is left to the hard limit is for making the error.
+const SOFT_MEMORY_BYTES: usize = 60 << 20;
+
+/// The end of a log that was cut.
+const CUT_MARK: &str = "… (cut: a run may log 16 KiB)";
+
+/// What the clock and the random generator say.
+pub(crate) enum World {
+    /// Constants, while a top level is evaluated: what it computes is in the snapshot, and would be frozen there anyway.
+    Frozen,
+    /// The real ones; the clock stands still at the given time (microseconds since 1970) where there is one.
+    Live(Option<f64>),
+}
+
+/// The clock while a top level is evaluated: 2026-01-01T00:00:00Z.
+const FROZEN_NOW_US: f64 = 1_767_225_600_000_000.0;
+
+/// Math.random() while a top level is evaluated.
+const FROZEN_RANDOM: f64 = 0.5;
+
+/// What a store holds for one run.
+pub(crate) struct RunState {
+    meter: Arc<Meter>,
+    memory: MemoryLimit,
+    world: World,
+    random: Random,
+    log: Log,
+}
+
+impl RunState {
+    /// Whether the guest was denied memory, ever.
+    pub(crate) fn met_memory_limit(&self) -> bool {
+        self.memory.denied
+    }
+
+    /// Takes the log.
+    pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.log.lines)
+    }
+}
+
+/// The limit on memory. Growth is denied once at [`SOFT_MEMORY_BYTES`], so that a run that met it is known for certain and
+/// an error can still be made; after that only the hard limit counts.
+#[derive(Default)]
+struct MemoryLimit {
+    denied: bool,
+    /// The host itself grows the memory, to the size of a snapshot.
+    by_host: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let allowed = if self.denied || self.by_host {
+            desired <= MAX_PAGES as usize * PAGE_BYTES
+        } else {
+            desired <= SOFT_MEMORY_BYTES
+        };
+        self.denied |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Random numbers from the operating system, fetched some at a time.
+#[derive(Default)]
+struct Random {
+    buffer: Vec<u8>,
+}
+
+impl Random {
+    /// A number, 0 <= x < 1, with 53 random bits.
+    fn next(&mut self) -> f64 {
+        const FETCH_BYTES: usize = 256;
+        if self.buffer.len() < 8 {
+            self.buffer.resize(FETCH_BYTES, 0);
+            let got = rustix::rand::getrandom(&mut self.buffer, rustix::rand::GetRandomFlags::empty());
+            // The call cannot fail for so few bytes once the system has booted; fewer bytes than asked for are not used.
+            self.buffer.truncate(got.unwrap_or(0));
+        }
+        match self.buffer.split_last_chunk() {
+            Some((rest, bytes)) => {
+                let bits = u64::from_le_bytes(*bytes) >> 11;
+                self.buffer.truncate(rest.len());
+                bits as f64 / (1_u64 << 53) as f64
+            }
+            None => FROZEN_RANDOM,
+        }
+    }
+}
+
+/// What a run logged, up to [`MAX_LOG_BYTES`].
+#[derive(Default)]
+struct Log {
+    lines: Vec<LogLine>,
+    bytes: usize,
+    full: bool,
+}
+
+impl Log {
+    /// Keeps a line or the part of it that fits; false once the log is full.
+    fn push(&mut self, level: LogLevel, text: &str) -> bool {
+        if self.full {
+            return false;
+        }
+        let room = MAX_LOG_BYTES - CUT_MARK.len() - self.bytes;
+        let mut text = text.to_owned();
+        if text.len() > room {
+            text.truncate(text.floor_char_boundary(room));
+            text.push_str(CUT_MARK);
+            self.full = true;
+        }
+        // An empty line counts too, or a log of them has no end.
+        self.bytes += text.len().max(1);
+        self.full |= self.bytes + CUT_MARK.len() >= MAX_LOG_BYTES;
+        self.lines.push(LogLine { level, text });
+        !self.full
+    }
+}
+
+/// The imports of the engine, as `crates/guest/src/host.rs` declares them.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunState>> {
+    let mut linker = Linker::new(engine);
+    // The name is rquickjs-sys's.
+    linker.func_wrap("env", "__rquickjs_host_now_us", |caller: Caller<'_, RunState>| match caller.data().world {
+        World::Frozen => FROZEN_NOW_US,
+        World::Live(Some(now)) => now,
+        World::Live(None) => jiff::Timestamp::now().as_microsecond() as f64,
+    })?;
+    linker.func_wrap("sluice", "random", |mut caller: Caller<'_, RunState>| match caller.data().world {
+        World::Frozen => FROZEN_RANDOM,
+        World::Live(_) => caller.data_mut().random.next(),
+    })?;
+    linker.func_wrap("sluice", "stopped", |caller: Caller<'_, RunState>| {
+        i32::from(caller.data().meter.stopped().is_some())
+    })?;
+    linker.func_wrap("sluice", "log", |mut caller: Caller<'_, RunState>, level: i32, ptr: u32, len: u32| {
+        let Some(memory) = caller.get_export("memory").and_then(wasmtime::Extern::into_memory) else { return 0 };
+        let (bytes, state) = memory.data_and_store_mut(&mut caller);
+        let start = ptr as usize;
+        let Some(text) = start.checked_add(len as usize).and_then(|end| bytes.get(start..end)) else { return 0 };
+        let level = match level {
+            0 => LogLevel::Debug,
+            1 => LogLevel::Info,
+            2 => LogLevel::Warn,
+            _ => LogLevel::Error,
+        };
+        i32::from(state.log.push(level, &String::from_utf8_lossy(text)))
+    })?;
+    Ok(linker)
+}
+
+/// The exports of the engine, looked up once.
+pub(crate) struct Exports {
+    memory: ModuleExport,
+    init: ModuleExport,
+    intern: ModuleExport,
+    alloc: ModuleExport,
+    free: ModuleExport,
+    input: ModuleExport,
+    load: ModuleExport,
+    unload: ModuleExport,
+    collect: ModuleExport,
+    run: ModuleExport,
+}
+
+impl Exports {
+    /// Looks them up; the error names the one that is missing.
+    pub(crate) fn find(module: &Module) -> Result<Exports, &'static str> {
+        let find = |name: &'static str| module.get_export_index(name).ok_or(name);
+        Ok(Exports {
+            memory: find("memory")?,
+            init: find("sluice_init")?,
+            intern: find("sluice_intern")?,
+            alloc: find("sluice_alloc")?,
+            free: find("sluice_free")?,
+            input: find("sluice_input")?,
+            load: find("sluice_load")?,
+            unload: find("sluice_unload")?,
+            collect: find("sluice_collect")?,
+            run: find("sluice_run")?,
+        })
+    }
+}
+
+/// A guest that is alive.
+pub(crate) struct Guest<'a> {
+    store: Store<RunState>,
+    instance: Instance,
+    memory: Memory,
+    exports: &'a Exports,
+}
+
+/// What a guest answered: a status of [`wire`], and where the bytes are.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) status: u8,
+    at: usize,
+    len: usize,
+}
+
+impl<'a> Guest<'a> {
+    /// A fresh guest; the meter is the run's.
+    pub(crate) async fn new(
+        pre: &InstancePre<RunState>,
+        exports: &'a Exports,
+        meter: Arc<Meter>,
+        world: World,
+    ) -> wasmtime::Result<Guest<'a>> {
+        let state =
+            RunState { meter, memory: MemoryLimit::default(), world, random: Random::default(), log: Log::default() };
+        let mut store = Store::new(pre.module().engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(FIRST_TICKS);
+        store.epoch_deadline_callback(on_tick);
+        let instance = pre.instantiate_async(&mut store).await?;
+        let memory = instance
+            .get_module_export(&mut store, &exports.memory)
+            .and_then(wasmtime::Extern::into_memory)
+            .ok_or_else(|| wasmtime::Error::msg("the export memory is no memory"))?;
+        Ok(Guest { store, instance, memory, exports })
+    }
+
+    /// What the run has left behind for the host.
+    pub(crate) fn state(&mut self) -> &mut RunState {
+        self.store.data_mut()
+    }
+
+    /// The whole memory.
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.memory.data(&self.store)
+    }
+
+    /// The whole memory, to be written to.
+    pub(crate) fn memory_mut(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
+    }
+
+    /// Grows the memory to a snapshot's size.
+    pub(crate) fn grow_to(&mut self, pages: u32) -> wasmtime::Result<()> {
+        let now = self.memory.size(&self.store);
+        if u64::from(pages) > now {
+            self.store.data_mut().memory.by_host = true;
+            self.memory.grow(&mut self.store, u64::from(pages) - now)?;
+            self.store.data_mut().memory.by_host = false;
+        }
+        Ok(())
+    }
+
+    /// The bytes of an answer; nothing where the guest named a place that it does not have.
+    pub(crate) fn bytes(&self, answer: Answer) -> Option<&[u8]> {
+        self.memory().get(answer.at..answer.at.checked_add(answer.len)?)
+    }
+
+    async fn call<P, R>(&mut self, export: &ModuleExport, parameters: P) -> wasmtime::Result<R>
+    where
+        P: wasmtime::WasmParams + Sync,
+        R: wasmtime::WasmResults + Sync,
+    {
+        let function = self
+            .instance
+            .get_module_export(&mut self.store, export)
+            .and_then(wasmtime::Extern::into_func)
+            .ok_or_else(|| wasmtime::Error::msg("an export of the engine is no function"))?;
+        function.typed::<P, R>(&self.store)?.call_async(&mut self.store, parameters).await
+    }
+
+    /// Makes the engine's runtime; once, for a base image.
+    pub(crate) async fn init(&mut self, keys: &str) -> wasmtime::Result<()> {
+        self.call::<_, ()>(&self.exports.init, ()).await?;
+        let (at, len) = self.put(keys.as_bytes()).await?;
+        self.call::<_, ()>(&self.exports.intern, (at, len)).await?;
+        self.call::<_, ()>(&self.exports.free, (at, len)).await
+    }
+
+    /// Where the static input buffer is.
+    pub(crate) async fn input_area(&mut self) -> wasmtime::Result<u32> {
+        self.call(&self.exports.input, ()).await
+    }
+
+    /// Writes bytes to a new buffer of the guest; answers its place and length.
+    async fn put(&mut self, bytes: &[u8]) -> wasmtime::Result<(u32, u32)> {
+        let len = u32::try_from(bytes.len())?;
+        let at: u32 = self.call(&self.exports.alloc, len).await?;
+        let place = at as usize..at as usize + bytes.len();
+        match self.memory_mut().get_mut(place) {
+            Some(place) if at != 0 => place.copy_from_slice(bytes),
+            _ => return Err(wasmtime::Error::msg("the guest has no memory for what the host gives it")),
+        }
+        Ok((at, len))
+    }
+
+    /// Evaluates modules, laid out as the guest reads them.
+    pub(crate) async fn load(&mut self, modules: &[u8]) -> wasmtime::Result<Answer> {
+        let (at, len) = self.put(modules).await?;
+        let report: u64 = self.call(&self.exports.load, (at, len)).await?;
+        if wire::unpack(report).0 == wire::STATUS_OK {
+            self.call::<_, ()>(&self.exports.free, (at, len)).await?;
+        }
+        Ok(Answer::new(report))
+    }
+
+    /// Drops what was loaded; for a base image.
+    pub(crate) async fn unload(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.unload, ()).await
+    }
+
+    /// Collects garbage, before a snapshot.
+    pub(crate) async fn collect(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.collect, ()).await
+    }
+
+    /// Calls `execute`. The static input buffer is at `input_area`.
+    pub(crate) async fn run(&mut self, input: &[u8], input_area: u32) -> wasmtime::Result<Answer> {
+        let (at, len) = match self.memory_mut().get_mut(input_area as usize..) {
+            Some(area) if input.len() <= wire::INPUT_AREA && input.len() <= area.len() => {
+                let (place, _) = area.split_at_mut(input.len());
+                place.copy_from_slice(input);
+                (input_area, u32::try_from(input.len())?)
+            }
+            _ => self.put(input).await?,
+        };
+        Ok(Answer::new(self.call(&self.exports.run, (at, len)).await?))
+    }
+}
+
+impl Answer {
+    fn new(report: u64) -> Answer {
+        let (status, len, at) = wire::unpack(report);
+        Answer { status, at, len }
+    }
+}
+
+/// At each tick: go on after letting others run; or, over a limit, a few ticks to end by itself, and then a trap.
+fn on_tick(store: StoreContextMut<'_, RunState>) -> wasmtime::Result<UpdateDeadline> {
+    let meter = &store.data().meter;
+    let stopped_before: Option<Stop> = meter.stopped();
+    Ok(match (stopped_before, meter.check()) {
+        (None, None) => UpdateDeadline::Yield(1),
+        (None, Some(_)) => UpdateDeadline::Continue(GRACE_TICKS),
+        (Some(_), _) => UpdateDeadline::Interrupt,
+    })
+}
