@@ -26,7 +26,8 @@ impl Term {
 /// The number that stands for a tenant. Two tenants may share one: it only says where it is not worth looking.
 pub(super) fn tenant_number(tenant: &Slug) -> u32 {
     let hash = mix(fnv(tenant.as_str().bytes()));
-    u32::from_le_bytes([hash.to_le_bytes()[0], hash.to_le_bytes()[1], hash.to_le_bytes()[2], hash.to_le_bytes()[3]])
+    let [a, b, c, d, ..] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// FNV-1a: in the files, so it never changes.
@@ -145,6 +146,11 @@ impl Facts {
 }
 
 impl BlockEntry {
+    /// What it takes in memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of::<BlockEntry>() + self.facts.filter.0.len() + size_of_val(&*self.facts.tenants)
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.u64(self.offset);
         out.u32(self.length);

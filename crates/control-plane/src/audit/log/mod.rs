@@ -7,11 +7,23 @@
 //! Whoever appends numbers its records from 1 without gaps. The log remembers for each [`Source`] the last number that it
 //! took, and finds it again in the log itself, so what is sent twice is kept once and what is missing is never silent.
 
+mod block;
 mod bytes;
+mod disk;
+mod frame;
 mod index;
 mod query;
-mod record;
+pub(crate) mod record;
+mod search;
+mod segment;
+mod writer;
 
+#[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
+mod tests;
+
+pub use disk::{FileAuditLog, SEGMENT_BYTES};
 pub use query::Query;
 
 use async_trait::async_trait;
@@ -188,8 +200,8 @@ pub enum AppendError {
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
     /// Appends a batch and answers when it is durable. Batches that arrive together share a sync of the disk. Records whose
-    /// number the source has used before are duplicates and are dropped, so any batch may be sent again. Once called it runs
-    /// to its end, whether or not the caller waits.
+    /// number the source has used before are duplicates and are dropped, so any batch may be sent again. A caller that
+    /// does not wait for the answer does not know, and sends it again.
     async fn append(&self, batch: SourceBatch) -> Result<Appended, AppendError>;
 
     /// The records of a tenant that match, newest first.

@@ -63,7 +63,7 @@ fn text(text: &Option<String>) -> Option<Cow<'_, str>> {
 }
 
 /// The bytes of a record. Everything in one can be written as JSON, so an error is a bug of its types.
-pub(super) fn encode(record: &AuditRecord) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode(record: &AuditRecord) -> Result<Vec<u8>, serde_json::Error> {
     // Destructured whole, so that a new field cannot be forgotten.
     let AuditRecord {
         time,
@@ -112,7 +112,7 @@ pub(super) fn encode(record: &AuditRecord) -> Result<Vec<u8>, serde_json::Error>
 }
 
 /// The record of its bytes.
-pub(super) fn decode(bytes: &[u8]) -> Result<AuditRecord, serde_json::Error> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<AuditRecord, serde_json::Error> {
     let stored: Stored<'_> = serde_json::from_slice(bytes)?;
     let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
     Ok(AuditRecord {

@@ -11,6 +11,8 @@
 
 mod codec;
 mod folder;
+#[cfg(test)]
+mod tests;
 
 use super::batch::{Plan, Rows};
 use super::{
