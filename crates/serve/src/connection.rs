@@ -17,7 +17,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -27,14 +30,23 @@ use tower::Service;
 /// How long accepting rests when the process is out of descriptors or memory; at once it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts until the drain begins; the connections are tracked. The port is closed when it returns.
+/// The connections of a server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections {
+    /// Those that are open.
+    pub(crate) open: TaskTracker,
+    /// How many the drain has cut.
+    pub(crate) cut: Arc<AtomicUsize>,
+}
+
+/// Accepts until the drain begins. The port is closed when it returns.
 pub(crate) async fn accept<S, B>(
     listener: TcpListener,
     service: S,
     config: GrpcConfig,
     methods: Arc<Methods>,
     drain: Drain,
-    connections: TaskTracker,
+    connections: Connections,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -56,17 +68,21 @@ pub(crate) async fn accept<S, B>(
             },
             () = &mut begun => return,
         };
-        if connections.len() >= config.max_connections {
+        if connections.open.len() >= config.max_connections {
             tracing::warn!(%peer, max_connections = config.max_connections, "a connection is closed, there are too many");
             continue;
         }
         let (service, methods, ids) = (service.clone(), Arc::clone(&methods), Arc::clone(&ids));
         let (drain, http2) = (drain.clone(), http2.clone());
         let first_byte = Duration::from_millis(config.first_byte_timeout_ms);
-        connections.spawn(async move {
+        let cut = Arc::clone(&connections.cut);
+        connections.open.spawn(async move {
             tokio::select! {
                 () = serve(stream, PerConnection { service, methods, ids, peer }, http2, first_byte, &drain) => {}
-                () = drain.cut() => tracing::debug!(%peer, "a connection is cut"),
+                () = drain.cut() => {
+                    cut.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%peer, "a connection is cut");
+                }
             }
         });
     }
@@ -103,9 +119,10 @@ where
     // Without it small answers would wait for the acknowledgement of the ones before.
     let _slower = stream.set_nodelay(true);
     // Pings find dead connections only once HTTP/2 is spoken: a connection that never says a word is closed here.
+    // (Peeked, since readiness alone may be reported of a socket that has nothing to read.)
     tokio::select! {
-        spoken = tokio::time::timeout(first_byte, stream.readable()) => {
-            if spoken.is_err() {
+        spoken = tokio::time::timeout(first_byte, stream.peek(&mut [0])) => {
+            if !matches!(spoken, Ok(Ok(1))) {
                 tracing::debug!(%peer, "a connection is closed, it said nothing");
                 return;
             }

@@ -70,21 +70,19 @@ impl Drain {
         self.condition.holds();
     }
 
-    /// Drains what `ended` waits for and `open` counts. At the end everything that is left is cut, in any case.
-    pub(crate) async fn run(&self, ended: impl Future<Output = ()>, open: impl Fn() -> usize) -> Drained {
+    /// Drains what `ended` waits for. At the end everything that is left is cut, in any case.
+    pub(crate) async fn run(&self, ended: impl Future<Output = ()>) {
         self.condition.fails("draining");
         tokio::select! {
             () = tokio::time::sleep(self.notice) => {}
             () = self.cut.cancelled() => {}
         }
         self.begun.cancel();
-        let drained = tokio::select! {
-            biased;
-            () = ended => Drained::Clean,
-            () = tokio::time::sleep(self.timeout) => Drained::Cut(open()),
-            () = self.cut.cancelled() => Drained::Cut(open()),
-        };
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep(self.timeout) => {}
+            () = self.cut.cancelled() => {}
+        }
         self.cut.cancel();
-        drained
     }
 }

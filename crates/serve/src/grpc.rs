@@ -1,8 +1,8 @@
 //! A gRPC server: services, health and reflection, inside the stack, on a listener.
 
 use crate::{
-    connection,
     config::GrpcConfig,
+    connection::{self, Connections},
     drain::{Drain, Drained},
     health,
     listener::Listener,
@@ -18,10 +18,9 @@ use std::{
     convert::Infallible,
     future::Ready,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
-use tokio_util::task::TaskTracker;
 use tonic::{
     body::Body,
     server::NamedService,
@@ -121,7 +120,7 @@ where
             self.authenticate,
         );
         let address = listener.address();
-        let connections = TaskTracker::new();
+        let connections = Connections::default();
         let accepting = connection::accept(
             listener.socket,
             service,
@@ -134,7 +133,7 @@ where
             let connections = connections.clone();
             async move {
                 accepting.await;
-                connections.close();
+                connections.open.close();
             }
         });
         drain.accepting();
@@ -146,7 +145,7 @@ where
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
-    connections: TaskTracker,
+    connections: Connections,
     drain: Drain,
 }
 
@@ -158,10 +157,14 @@ impl Serving {
 
     /// Drains it, as [`Drain`] says, and waits for its end, which comes in any case.
     pub async fn drain(self) -> Drained {
-        let drained = self.drain.run(self.connections.wait(), || self.connections.len()).await;
-        // What was cut is dropped by its own task, which needs a moment but no peer.
-        self.connections.wait().await;
-        drained
+        let Connections { open, cut } = &self.connections;
+        self.drain.run(async { open.wait().await }).await;
+        // What is cut is dropped by its own task, which needs a moment but no peer.
+        open.wait().await;
+        match cut.load(Ordering::Relaxed) {
+            0 => Drained::Clean,
+            cut => Drained::Cut(cut),
+        }
     }
 }
 

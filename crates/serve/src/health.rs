@@ -6,9 +6,10 @@ use crate::{
     refusal::refusal,
 };
 use futures_util::{StreamExt as _, future, stream::BoxStream};
+use sluice_model::Code;
 use std::sync::Arc;
 use tokio_stream::wrappers::WatchStream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
     health_check_response::ServingStatus,

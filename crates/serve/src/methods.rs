@@ -26,11 +26,9 @@ pub(crate) struct Method {
 impl Method {
     fn new(service: &str, method: &str) -> Method {
         let name: Arc<str> = format!("{service}/{method}").into();
-        let attributes = vec![
-            KeyValue::new("rpc.system.name", "grpc"),
-            KeyValue::new("rpc.service", Arc::<str>::from(service)),
-            KeyValue::new("rpc.method", Arc::<str>::from(method)),
-        ];
+        // OpenTelemetry's conventions want the full name; they have no service apart from it.
+        let attributes =
+            vec![KeyValue::new("rpc.system.name", "grpc"), KeyValue::new("rpc.method", Arc::clone(&name))];
         let by_code = std::array::from_fn(|code| {
             let code = KeyValue::new("rpc.response.status_code", CODES[code]);
             attributes.iter().cloned().chain([code]).collect()

@@ -29,7 +29,7 @@ pub enum PrincipalKind {
 pub fn principal<T>(request: &tonic::Request<T>) -> Result<&Principal, Status> {
     Call::of(request)
         .and_then(|call| call.principal.as_deref())
-        .ok_or_else(|| refusal(tonic::Code::Internal, "INTERNAL", "the call has no principal"))
+        .ok_or_else(|| refusal(Code::Internal, "INTERNAL", "the call has no principal"))
 }
 
 /// The one tenant check: every handler that names a tenant passes it before it looks anything up. The refusal is the same
@@ -86,7 +86,7 @@ impl Default for LoopbackOperator {
 
 impl Authenticate for LoopbackOperator {
     fn authenticate(&self, caller: &Caller<'_>) -> Result<Arc<Principal>, Status> {
-        let refused = |reason, message| Err(refusal(tonic::Code::Unauthenticated, reason, message));
+        let refused = |reason, message| Err(refusal(Code::Unauthenticated, reason, message));
         if caller.headers.contains_key(http::header::AUTHORIZATION) {
             return refused(
                 "IDENTITY_NOT_CONFIGURED",

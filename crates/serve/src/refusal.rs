@@ -1,23 +1,16 @@
-//! The refusals that the stack itself makes, with the ErrorInfo that every gRPC error of Sluice has.
+//! The refusals that the stack itself makes.
 
-use std::collections::HashMap;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
-
-/// Whose reasons these are, in ErrorInfo.
-const DOMAIN: &str = "sluice";
+use sluice_model::{Code, Error};
+use tonic::Status;
 
 /// A refusal with a documented reason.
-pub(crate) fn refusal(code: Code, reason: &str, message: impl Into<String>) -> Status {
-    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new()))
+pub(crate) fn refusal(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
+    sluice_api::status::to_status(Error::new(code, reason, message))
 }
 
 /// INVALID_ARGUMENT for a header.
-pub(crate) fn bad_header(header: &str, takes: impl Into<String>) -> Status {
-    let takes = takes.into();
-    let mut details = ErrorDetails::with_bad_request_violation(header, takes.clone());
-    details.set_error_info("INVALID_FIELD", DOMAIN, HashMap::new());
-    Status::with_error_details(Code::InvalidArgument, format!("{header}: {takes}"), details)
+pub(crate) fn bad_header(header: &str, takes: &str) -> Status {
+    sluice_api::status::to_status(Error::field(header, takes))
 }
 
 /// DEADLINE_EXCEEDED.

@@ -7,6 +7,7 @@ use crate::{
 };
 use http::{Request, Response};
 use pin_project_lite::pin_project;
+use sluice_model::Code;
 use std::{
     convert::Infallible,
     future::Future,
@@ -14,7 +15,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tonic::{Code, Status};
+use tonic::Status;
 use tower::{Layer, Service};
 
 /// Makes [`Identified`].

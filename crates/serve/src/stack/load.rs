@@ -3,6 +3,7 @@
 use super::identify::Answer;
 use crate::{call::Call, refusal::refusal};
 use http::{Request, Response};
+use sluice_model::Code;
 use std::{
     convert::Infallible,
     sync::{
@@ -11,7 +12,6 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tonic::Code;
 use tower::{Layer, Service};
 
 /// The bound and how much of it is used.
