@@ -24,8 +24,8 @@ const KEEP_TABLE_BYTES: usize = 64 << 10;
 /// Slots that stay warm when nothing runs in them.
 const WARM_SLOTS: u32 = 100;
 
-/// Entries that the engine's table of functions may have; it has some 1,400.
-const TABLE_ELEMENTS: usize = 4096;
+/// Entries that the engine's table of functions may have; it has 527.
+pub(crate) const TABLE_ELEMENTS: usize = 2048;
 
 /// The configuration, with room for `slots` instances at once.
 pub(crate) fn config(slots: u32) -> Config {

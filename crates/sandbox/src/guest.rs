@@ -1,7 +1,7 @@
 //! One guest: a store with its limits, what it may ask of the host, and the calls into it.
 
 use crate::codec::wire;
-use crate::config::MAX_PAGES;
+use crate::config::{MAX_PAGES, TABLE_ELEMENTS};
 use crate::meter::{Meter, Stop};
 use crate::rewrite::PAGE_BYTES;
 use sluice_model::limits::MAX_LOG_BYTES;
@@ -79,8 +79,9 @@ impl ResourceLimiter for MemoryLimit {
         Ok(allowed)
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(false)
+    /// The engine's table is made with its final size.
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(current == 0 && desired <= TABLE_ELEMENTS)
     }
 }
 

@@ -36,6 +36,8 @@ mod guest;
 mod lane;
 mod meter;
 mod modules;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod rewrite;
 mod run;
 mod snapshot;

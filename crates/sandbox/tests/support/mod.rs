@@ -9,20 +9,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 /// The folder that all test binaries share, so that the engine is compiled once.
-pub fn cache_dir() -> PathBuf {
+pub(crate) fn cache_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("engine-cache")
 }
 
 /// The one engine of this process.
-pub static ENGINE: LazyLock<Engine> =
+pub(crate) static ENGINE: LazyLock<Engine> =
     LazyLock::new(|| Engine::new(EngineOptions { cache_dir: Some(cache_dir()), ..EngineOptions::default() }).unwrap());
 
-pub fn bundle(code: &str) -> Bundle {
+pub(crate) fn bundle(code: &str) -> Bundle {
     bundle_of(&[("src/index.ts", code)])
 }
 
 /// A bundle of several modules; the first is the entry.
-pub fn bundle_of(modules: &[(&str, &str)]) -> Bundle {
+pub(crate) fn bundle_of(modules: &[(&str, &str)]) -> Bundle {
     let module = |(path, code): &(&str, &str)| BundleModule {
         path: (*path).into(),
         code: (*code).into(),
@@ -31,32 +31,32 @@ pub fn bundle_of(modules: &[(&str, &str)]) -> Bundle {
     Bundle::new(modules[0].0, modules.iter().map(module).collect())
 }
 
-pub async fn snapshot(code: &str) -> Arc<Snapshot> {
+pub(crate) async fn snapshot(code: &str) -> Arc<Snapshot> {
     match ENGINE.snapshot(&bundle(code)).await {
         Ok(snapshot) => Arc::new(snapshot),
         Err(failure) => panic!("no snapshot of {code}: {failure:?}"),
     }
 }
 
-pub async fn refused(code: &str) -> Failure {
+pub(crate) async fn refused(code: &str) -> Failure {
     ENGINE.snapshot(&bundle(code)).await.map(|_| ()).expect_err("the top level should be refused")
 }
 
-pub fn request(input: &Value) -> RunRequest {
+pub(crate) fn request(input: &Value) -> RunRequest {
     RunRequest { input: EncodedInput::from_json(input).unwrap(), limits: Limits::default(), now: None }
 }
 
 /// Evaluates and runs on an empty input.
-pub async fn report(code: &str) -> RunReport {
+pub(crate) async fn report(code: &str) -> RunReport {
     ENGINE.run(&snapshot(code).await, request(&json!({}))).await
 }
 
 /// As [`report`], for the body of `execute`.
-pub async fn body(body: &str) -> RunReport {
+pub(crate) async fn body(body: &str) -> RunReport {
     report(&format!("export async function execute(input) {{ {body} }}")).await
 }
 
-pub async fn outcome(code: &str) -> Outcome {
+pub(crate) async fn outcome(code: &str) -> Outcome {
     match report(code).await.outcome {
         Ok(outcome) => outcome,
         Err(failure) => panic!("{code} failed: {failure:?}"),
@@ -64,29 +64,29 @@ pub async fn outcome(code: &str) -> Outcome {
 }
 
 /// What an expression, or the body of a function, comes to in a run.
-pub async fn value(expression: &str) -> Value {
+pub(crate) async fn value(expression: &str) -> Value {
     value_of("", expression).await
 }
 
 /// As [`value`], after a top level.
-pub async fn value_of(top: &str, expression: &str) -> Value {
+pub(crate) async fn value_of(top: &str, expression: &str) -> Value {
     let code = format!("{top}\nexport async function execute(input) {{ return {{ kind: 'continue', state: {{ v: {expression} }} }} }}");
     outcome(&code).await.state["v"].clone()
 }
 
-pub async fn failure(code: &str) -> Failure {
+pub(crate) async fn failure(code: &str) -> Failure {
     match report(code).await.outcome {
         Ok(outcome) => panic!("{code} gave {outcome:?}"),
         Err(failure) => failure,
     }
 }
 
-pub async fn body_failure(body: &str) -> Failure {
+pub(crate) async fn body_failure(body: &str) -> Failure {
     failure(&format!("export async function execute(input) {{ {body} }}")).await
 }
 
 /// The reason and pointer of what is no outcome.
-pub async fn invalid(returned: &str) -> (String, String) {
+pub(crate) async fn invalid(returned: &str) -> (String, String) {
     let failure = body_failure(&format!("return {returned}")).await;
     assert_eq!(failure.reason, FailureReason::InvalidOutcome, "{returned}: {failure:?}");
     (failure.pointer.unwrap(), failure.message)

@@ -1,0 +1,248 @@
+//! What a run costs, row by row: `cargo bench -p sluice-sandbox --features probe`.
+//!
+//! The rows take turns, round after round, so that a machine that is busy for a while is so for all of them; each shows the
+//! median round's CPU and wall time a call. The targets are those of the design; a row that misses its own says so.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
+
+use serde_json::{Value, json};
+use sluice_model::{Bundle, BundleModule, Limits};
+use sluice_sandbox::probe::{EmptyModule, Reused, engine_no_op};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 7;
+/// How long a row runs in a round.
+const ROW: Duration = Duration::from_millis(150);
+const MANY: usize = 10_000;
+
+const ALLOW_LIST: &str = "
+const ALLOWED = new Set(['example.com', 'example.org', 'acme.io', 'initech.com', 'hooli.xyz', 'umbrella.co', 'stark.dev', 'wayne.net',
+  'wonka.eu', 'soylent.org', 'tyrell.ai', 'cyberdyne.sys', 'piedpiper.com', 'globex.com', 'vandelay.com', 'sterling.com']);
+export async function execute(input) {
+  const email = input.user?.email ?? '';
+  const at = email.lastIndexOf('@');
+  const domain = email.slice(at + 1).toLowerCase();
+  if (at < 1 || !ALLOWED.has(domain)) {
+    return { kind: 'block', reason_code: 'domain_not_allowed', user_message: `Sign-ins from ${domain} are not allowed.` };
+  }
+  return { kind: 'continue', annotations: { domain } };
+}";
+
+fn bundle(code: &str) -> Bundle {
+    let module = BundleModule { path: "src/index.ts".into(), code: code.into(), source_map: String::new() };
+    Bundle::new("src/index.ts", vec![module])
+}
+
+/// An input of 1.5 KB as JSON.
+fn input() -> Value {
+    json!({
+        "trigger": "post-login",
+        "user": {"id": "usr_01HZX8T3", "email": "jane.doe@example.com", "email_verified": true, "name": "Jane Doe", "locale": "en-GB",
+            "groups": [{"id": "g1", "name": "staff"}, {"id": "g2", "name": "engineering"}], "roles": ["admin", "editor"],
+            "identities": [{"provider": "oidc", "subject": "248289761001"}], "mfa": {"enrolled": ["otp", "webauthn"]},
+            "app_metadata": {"plan": "enterprise", "seats": 250, "flags": {"beta": true, "legacy": false}},
+            "user_metadata": {"theme": "dark", "newsletter": false}, "created_at": "2024-05-01T09:30:00Z", "logins_count": 182},
+        "request": {"id": "0190f2d4-7c1e-7b6e-9a53-3f1f2c9d4e5a", "time": "2026-11-22T10:00:00Z", "ip": "203.0.113.9", "asn": 64500,
+            "geo": {"country": "GB", "region": "ENG", "city": "London"}, "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+            "hostname": "login.example.com", "path": "/authorize", "headers": {"accept": ["*/*"], "accept-language": ["en-GB,en;q=0.9"]},
+            "client": {"id": "cli_9", "name": "Portal", "type": "spa", "metadata": {}}, "connection": "password", "protocol": "oidc",
+            "scopes": ["openid", "profile", "email"], "interactive": true, "device": {"id": "dev_77", "known": true}},
+        "state": {},
+        "context": {"tenant": {"id": "acme"}, "sign_in_id": "sgn_01HZX8T3", "execution_id": "0190f2d4-7c1e-7b6e-9a53-3f1f2c9d4e5b",
+            "flow": {"id": "default", "revision": 7}, "slot": "post-login", "attachment": {"id": "att_1", "position": 1},
+            "action": {"slug": "domain-check", "version": "1.2.0"}, "config": {"domains": ["example.com", "example.org"], "message": "No."},
+            "risk": {"score": 12, "level": "low"}, "session": {"id": "ses_1", "amr": ["pwd"]}, "pending": {},
+            "now": "2026-11-22T10:00:00Z", "deadline_ms": 500, "mode": "live"},
+    })
+}
+
+type Call<'a> = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + 'a>> + 'a>;
+
+struct Row<'a> {
+    name: &'static str,
+    call: Call<'a>,
+    cpu_us: Vec<f64>,
+    wall_us: Vec<f64>,
+}
+
+impl Row<'_> {
+    fn cpu(&self) -> f64 {
+        median(&self.cpu_us)
+    }
+
+    fn wall(&self) -> f64 {
+        median(&self.wall_us)
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+async fn measure(rows: &mut [Row<'_>]) {
+    for row in &mut *rows {
+        for _ in 0..20 {
+            (row.call)().await;
+        }
+    }
+    for _ in 0..ROUNDS {
+        for row in &mut *rows {
+            let (cpu_before, started, mut calls) = (cpu(), Instant::now(), 0.0);
+            while started.elapsed() < ROW || calls < 5.0 {
+                (row.call)().await;
+                calls += 1.0;
+            }
+            row.wall_us.push(started.elapsed().as_secs_f64() * 1e6 / calls);
+            row.cpu_us.push((cpu() - cpu_before).as_secs_f64() * 1e6 / calls);
+        }
+    }
+    for row in &*rows {
+        println!("{:56} {:>9.1} {:>9.1}", row.name, row.cpu(), row.wall());
+    }
+}
+
+/// A pseudo-random sequence that is the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % sides as u64).unwrap()
+    }
+}
+
+fn target(what: &str, value: f64, limit: f64, unit: &str) {
+    let verdict = if value <= limit { "met" } else { "MISSED" };
+    println!("{what:56} {value:>9.2} {unit}, target at most {limit} {unit}: {verdict}");
+}
+
+fn main() {
+    // One thread, as one worker of a server: what is measured is a call, not the machine.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(bench());
+}
+
+async fn bench() {
+    let cache = std::env::temp_dir().join(format!("sluice-bench-{}", std::process::id()));
+    let options = EngineOptions { cache_dir: Some(cache.clone()), ..EngineOptions::default() };
+    let started = Instant::now();
+    drop(Engine::new(options.clone()).unwrap());
+    println!("engine compiled in {:.2} s", started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    let engine = Engine::new(options).unwrap();
+    println!("engine from the cache in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+
+    let value = input();
+    let encoded = EncodedInput::from_json(&value).unwrap();
+    println!("input: {} bytes of JSON\n", value.to_string().len());
+    println!("{:56} {:>9} {:>9}", "microseconds a call, median round", "CPU", "wall");
+
+    let make = async |code: &str| Arc::new(engine.snapshot(&bundle(code)).await.unwrap());
+    let request = || RunRequest { input: encoded.clone(), limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 }, now: None };
+    let run = async |snapshot: &Arc<Snapshot>| {
+        let report = engine.run(snapshot, request()).await;
+        assert!(report.outcome.is_ok(), "{report:?}");
+    };
+
+    let allow = make(ALLOW_LIST).await;
+    let looping = make("export function execute() { let n = 0; for (let i = 0; i < 50000; i++) n += i; return { kind: 'continue', annotations: { n } } }").await;
+    let large_code = large();
+    let large = make(&large_code).await;
+    let mut many = Vec::with_capacity(MANY);
+    for i in 0..MANY {
+        many.push(make(&ALLOW_LIST.replace("example.org", &format!("tenant{i}.example"))).await);
+    }
+    let held: usize = many.iter().map(|snapshot| snapshot.memory_bytes()).sum();
+    let files: Vec<_> = (0..1_000).map(|i| cache.join(format!("{i}"))).collect();
+    for (file, snapshot) in files.iter().zip(&many) {
+        std::fs::write(file.with_extension("snapshot"), snapshot.to_bytes(&engine)).unwrap();
+    }
+    for (i, file) in files.iter().enumerate() {
+        std::fs::write(file.with_extension("bundle"), bundle(&ALLOW_LIST.replace("example.org", &format!("tenant{i}.example"))).to_bytes()).unwrap();
+    }
+
+    let empty = EmptyModule::new(&engine).unwrap();
+    let reused = tokio::sync::Mutex::new(Reused::new(&engine, allow.clone()));
+    let (mut one, mut ten) = (Dice(0x9e37_79b9), Dice(0x9e37_79b9));
+    let (mut from_cache, mut from_bundle) = (0, 0);
+    let row = |name, call| Row { name, call, cpu_us: Vec::new(), wall_us: Vec::new() };
+    let mut rows = [
+        row("empty module", Box::new(|| Box::pin(async { empty.run().await.unwrap() }))),
+        row("engine no-op", Box::new(|| Box::pin(async { drop(engine_no_op(&engine).await.unwrap()) }))),
+        row("encoding the input on the host", Box::new(|| {
+            std::hint::black_box(EncodedInput::from_json(&value).unwrap());
+            Box::pin(async {})
+        })),
+        row("allow-list, reused instance, nothing restored", Box::new(|| Box::pin(async {
+            reused.lock().await.run(&encoded).await.unwrap();
+        }))),
+        row("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
+        row("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
+        row("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
+        row("10,000 different at random", Box::new(|| Box::pin(run(&many[ten.roll(MANY)])))),
+        row("first call, snapshot in the cache folder", Box::new(|| {
+            from_cache = (from_cache + 1) % files.len();
+            let file = files[from_cache].with_extension("snapshot");
+            let (engine, run) = (&engine, &run);
+            Box::pin(async move {
+                run(&Arc::new(Snapshot::from_bytes(engine, &std::fs::read(file).unwrap()).unwrap())).await;
+            })
+        })),
+        row("first call, only the bundle on disk", Box::new(|| {
+            from_bundle = (from_bundle + 1) % files.len();
+            let file = files[from_bundle].with_extension("bundle");
+            let (engine, run) = (&engine, &run);
+            Box::pin(async move {
+                let bundle = Bundle::from_bytes(&std::fs::read(file).unwrap()).unwrap();
+                run(&Arc::new(engine.snapshot(&bundle).await.unwrap())).await;
+            })
+        })),
+        row("a loop of 50,000", Box::new(|| Box::pin(run(&looping)))),
+        row("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
+        row("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
+    ];
+    measure(&mut rows).await;
+
+    let of = |name: &str| rows.iter().find(|row| row.name.starts_with(name)).unwrap();
+    println!();
+    target("isolated over reused, CPU", of("allow-list, isolated").cpu() / of("allow-list, reused").cpu(), 2.0, "times");
+    target("10,000 at random over one repeated, wall", of("10,000").wall() / of("one of").wall(), 1.3, "times");
+    target("1,000 at random over one repeated, wall", of("1,000").wall() / of("one of").wall(), 1.3, "times");
+    target("first call, snapshot in the cache folder", of("first call, snapshot").wall() / 1e3, 1.0, "ms");
+    target("first call, only the bundle on disk", of("first call, only").wall() / 1e3, 3.0, "ms");
+    target("memory of the process with 10,000 Actions", resident_mib(), 400.0, "MiB");
+    println!("{:56} {:>9.1} KiB", "memory an Action (allow-list)", held as f64 / MANY as f64 / 1024.0);
+    println!("{:56} {:>9.1} KiB", "memory of the bundle of 100 KB", large.memory_bytes() as f64 / 1024.0);
+    std::fs::remove_dir_all(cache).unwrap();
+}
+
+/// 100 KB of code that does something at its top level: functions, a table of them, strings and objects.
+fn large() -> String {
+    let mut code = String::from("const table = {};\n");
+    let mut i = 0;
+    while code.len() < 100_000 {
+        code.push_str(&format!(
+            "function rule{i}(user, limit = {i}) {{\n  const name = user?.name ?? 'nobody-{i}';\n  return name.length > limit ? {{ id: {i}, name }} : null;\n}}\ntable['rule-{i}'] = {{ run: rule{i}, tags: ['tag-{i}', 'all'], weight: {i} / 7 }};\n"
+        ));
+        i += 1;
+    }
+    code + "export function execute(input) { return { kind: 'continue', annotations: { rules: Object.keys(table).length, hit: table['rule-3'].run(input.user) !== null } } }"
+}
