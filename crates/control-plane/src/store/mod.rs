@@ -18,6 +18,7 @@
 mod batch;
 mod blobs;
 mod key;
+pub(crate) mod lock;
 mod memory;
 mod sled;
 

@@ -15,10 +15,11 @@ use super::{
     AppendError, Appended, AuditLog, AuditPage, Cursor, LogError, MAX_BATCH_BYTES, MAX_BATCH_RECORDS,
     MAX_EXECUTOR_ID_CHARS, Query, Source, SourceBatch, record,
 };
+use crate::store::lock::FolderLock;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use sluice_model::Slug;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -27,7 +28,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// A good size of a segment, 64 MiB: some hundred thousand records, and read whole in a fraction of a second at a start.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-const LOCK: &str = "LOCK";
 const MARKER: &str = "MARKER";
 
 /// How many appends may wait for the writer; those behind them wait for a place.
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     /// The first failure after which nothing is certain.
     pub(super) stopped: OnceLock<String>,
     pub(super) entries: EntriesCache,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// What is durable.
@@ -212,18 +212,11 @@ fn prepare(records: &[sluice_model::AuditRecord]) -> Result<Vec<Ready>, LogError
     Ok(ready)
 }
 
-fn hold(folder: &Path) -> Result<File, LogError> {
-    fs::create_dir_all(folder).map_err(LogError::disk(folder))?;
-    let path = folder.join(LOCK);
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(LogError::disk(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let detail = "another process holds it; one control plane a folder".to_owned();
-            Err(LogError::Folder { folder: folder.to_owned(), detail })
-        }
-        Err(TryLockError::Error(error)) => Err(LogError::disk(&path)(error)),
-    }
+fn hold(folder: &Path) -> Result<FolderLock, LogError> {
+    FolderLock::take(folder).map_err(LogError::disk(folder))?.ok_or_else(|| LogError::Folder {
+        folder: folder.to_owned(),
+        detail: "another process holds it; one control plane a folder".to_owned(),
+    })
 }
 
 /// Reads what is there, and cuts off a torn end. Answers with the length of the open segment too.

@@ -125,10 +125,11 @@ pub(super) struct Sought {
 impl Sought {
     /// What a query asks for.
     pub(super) fn by(query: Query) -> Sought {
-        // The index has whole microseconds; a record's own time is compared exactly.
+        // The index has whole microseconds, both ends in the range; a record's own time is compared exactly.
+        let last = |until: Timestamp| Timestamp::from_nanosecond(until.as_nanosecond() - 1).unwrap_or(until);
         let times = Times {
             first: query.since.map_or(i64::MIN, Timestamp::as_microsecond),
-            last: query.until.map_or(i64::MAX, Timestamp::as_microsecond),
+            last: query.until.map_or(i64::MAX, |until| last(until).as_microsecond()),
         };
         let tenant = Some((query.tenant.clone(), tenant_number(&query.tenant)));
         Sought { tenant, times, terms: query.terms(), query: Some(query) }

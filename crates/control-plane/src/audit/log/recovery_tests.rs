@@ -196,6 +196,8 @@ async fn segmented(folder: &Path) -> Vec<Cursor> {
         log.append(runs(&executor("ex-1", 1), "acme", at * 2 + 1, 2)).await.unwrap();
         log.append(runs(&executor("ex-2", 1), "beta", at + 1, 1)).await.unwrap();
     }
+    // The last one is closed behind the answer.
+    drop(log);
     segment::list(folder).unwrap()
 }
 

@@ -9,42 +9,41 @@
 //! cut short before anything was acknowledged from it, so the marker is then written.
 
 use crate::store::StoreError;
-use std::fs::{self, File, TryLockError};
+use crate::store::lock::FolderLock;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-const LOCK: &str = "LOCK";
 const MARKER: &str = "MARKER";
 const DATABASE: &str = "sled";
 
 /// The row of the database that holds its name.
 const NAME: &[u8] = b"name";
 
+/// How long sled's own lock may stay taken while ours is free: sled does not free it before every copy of its file is closed,
+/// and a child process that is being started has one for a moment.
+const SLED_LOCK_WAIT: Duration = Duration::from_secs(5);
+const SLED_LOCK_RETRY: Duration = Duration::from_millis(10);
+
 /// A folder that this process holds.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Freed when dropped, or when the process dies.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Folder {
     /// Takes the folder and opens the database in it with `open`.
     pub(super) fn open(
         path: PathBuf,
-        open: impl FnOnce(&Path) -> ::sled::Result<::sled::Db>,
+        open: impl Fn(&Path) -> ::sled::Result<::sled::Db>,
     ) -> Result<(Folder, ::sled::Db), StoreError> {
         let failed = |error: io::Error| StoreError::Folder { folder: path.clone(), detail: error.to_string() };
-        fs::create_dir_all(&path).map_err(failed)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let detail = "another process holds it; one control plane a folder".to_owned();
-                return Err(StoreError::Folder { folder: path, detail });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let Some(lock) = FolderLock::take(&path).map_err(failed)? else {
+            let detail = "another process holds it; one control plane a folder".to_owned();
+            return Err(StoreError::Folder { folder: path, detail });
+        };
         let marker = match fs::read_to_string(path.join(MARKER)) {
             Ok(name) => Some(name.trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -56,7 +55,7 @@ impl Folder {
             return Err(unreadable(path, &format!("{MARKER} says that it held a store, but {DATABASE}/db is gone")));
         }
         let folder = Folder { path, _lock: lock };
-        let db = open(&database).map_err(|error| folder.unreadable(&format!("sled says: {error}")))?;
+        let db = patiently(|| open(&database)).map_err(|error| folder.unreadable(&format!("sled says: {error}")))?;
         let name = db.get(NAME).map_err(|error| folder.unreadable(&error.to_string()))?;
         let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
         match (marker, name) {
@@ -86,6 +85,19 @@ impl Folder {
     /// The error of a folder that held a store which cannot be served.
     pub(super) fn unreadable(&self, detail: &str) -> StoreError {
         unreadable(self.path.clone(), detail)
+    }
+}
+
+/// Opens sled while its own lock is still being freed. Ours is held, so no other process has the database open.
+fn patiently(open: impl Fn() -> ::sled::Result<::sled::Db>) -> ::sled::Result<::sled::Db> {
+    let started = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.to_string().contains("could not acquire lock") && started.elapsed() < SLED_LOCK_WAIT => {
+                std::thread::sleep(SLED_LOCK_RETRY);
+            }
+            opened => return opened,
+        }
     }
 }
 

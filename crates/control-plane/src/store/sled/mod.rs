@@ -35,12 +35,17 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 const FORGOTTEN_A_COMMIT: usize = 64;
 
 /// A [`MetaStore`] in a folder. Dropping the last of it (and of its running calls) frees the folder.
-#[derive(Debug)]
 pub struct SledStore {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+/// sled's own would print every value.
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore").field("folder", &self.inner.folder).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     /// The newest commit that is applied. Held for writing while a commit is checked and applied, and for reading while
     /// rows are read, so that no reader sees half a commit.
@@ -54,7 +59,7 @@ struct Inner {
     changes_kept: u64,
     tree: Tree,
     /// After the tree: the folder is free only when sled let go of it.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl SledStore {
@@ -112,7 +117,7 @@ impl Inner {
             stopped: OnceLock::new(),
             changes_kept,
             tree,
-            _folder: folder,
+            folder,
         };
         inner.check_newest(newest)?;
         Ok(inner)
@@ -128,7 +133,7 @@ impl Inner {
         if last == newest {
             return Ok(());
         }
-        Err(self._folder.unreadable(&format!("its newest commit is {newest}, but its changes end at {last}")))
+        Err(self.folder.unreadable(&format!("its newest commit is {newest}, but its changes end at {last}")))
     }
 
     /// Runs on a blocking thread. A panic there is sled's: it stops the store.

@@ -90,12 +90,20 @@ async fn a_crash_between_database_and_marker_is_no_loss() {
 }
 
 #[tokio::test]
-async fn files_that_sled_cannot_read_are_a_clear_refusal() {
+async fn files_that_sled_cannot_read_are_a_clear_refusal_and_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    open(folder.path()).await.commit(Batch::new().put(key("a"), vec![0; 5000])).await.unwrap();
-    std::fs::write(folder.path().join("sled").join("conf"), b"nonsense").unwrap();
-    let detail = refusal(folder.path()).await;
-    assert!(detail.contains("sled") && detail.contains("move it aside"), "{detail}");
+    let store = open(folder.path()).await;
+    for at in 0..200u64 {
+        store.commit(Batch::new().put(key("a").number(at), vec![7; 5000])).await.unwrap();
+    }
+    drop(store);
+    let file = folder.path().join("sled").join("db");
+    let whole = std::fs::read(&file).unwrap();
+    for damaged in [vec![0; whole.len()], vec![0xA5; whole.len()], vec![]] {
+        std::fs::write(&file, &damaged).unwrap();
+        let detail = refusal(folder.path()).await;
+        assert!(detail.contains("move it aside"), "{detail}");
+    }
 }
 
 #[tokio::test]
