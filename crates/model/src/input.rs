@@ -6,6 +6,7 @@
 use crate::{
     Invalid, Object, Slug, Trigger,
     decode::{Decode, Fields, Path, words},
+    limits::check_object_depth,
     outcome::Factor,
     slot::Pending,
 };
@@ -433,6 +434,15 @@ impl CallerInput {
             && user.id.is_empty()
         {
             return Err(Invalid::at("/user/id", "is required where there is a user"));
+        }
+        let user = self.user.as_ref();
+        for (pointer, object) in [
+            ("/user/app_metadata", user.map(|u| &u.app_metadata)),
+            ("/user/user_metadata", user.map(|u| &u.user_metadata)),
+            ("/request/client/metadata", self.request.client.metadata.as_ref()),
+            ("/context/token/claims", self.token.as_ref().map(|t| &t.claims)),
+        ] {
+            object.map_or(Ok(()), check_object_depth).map_err(|e| e.under(pointer))?;
         }
         if let Some(asn) = self.request.asn
             && asn > u64::from(u32::MAX)

@@ -1,6 +1,7 @@
 //! What a run may use, and what the service accepts. Source: DESIGN "Sandbox: what is promised".
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// CPU time of a run where the version says nothing, in milliseconds of the thread's own CPU time.
 pub const DEFAULT_CPU_MS: u32 = 50;
@@ -37,6 +38,11 @@ pub const MAX_ATTACHMENTS_A_SLOT: usize = 50;
 /// The config of an attachment as compact UTF-8 JSON.
 pub const MAX_CONFIG_BYTES: usize = 64 << 10;
 
+/// How many objects and lists of one JSON value may stand inside each other. Decoders of protobuf stop at 100 messages,
+/// and each level of a google.protobuf.Value is up to three of them, inside those that carry it: what is deeper could be
+/// saved, and then never be sent to an executor or shown.
+pub const MAX_JSON_DEPTH: usize = 24;
+
 /// What one run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -53,6 +59,29 @@ impl Default for Limits {
             wall_ms: DEFAULT_WALL_MS,
         }
     }
+}
+
+/// Checks that a value is nested at most [`MAX_JSON_DEPTH`] deep. The pointer of the error is empty.
+pub fn check_depth(value: &Value) -> Result<(), crate::Invalid> {
+    if within_depth(value, MAX_JSON_DEPTH) { Ok(()) } else { Err(too_deep()) }
+}
+
+/// [`check_depth`] for an object, which itself counts.
+pub fn check_object_depth(object: &crate::Object) -> Result<(), crate::Invalid> {
+    if object.values().all(|v| within_depth(v, MAX_JSON_DEPTH - 1)) { Ok(()) } else { Err(too_deep()) }
+}
+
+/// Stops at the limit itself, so that a hostile value costs no more stack than a sound one.
+fn within_depth(value: &Value, left: usize) -> bool {
+    match value {
+        Value::Array(items) => left > 0 && items.iter().all(|v| within_depth(v, left - 1)),
+        Value::Object(object) => left > 0 && object.values().all(|v| within_depth(v, left - 1)),
+        _ => true,
+    }
+}
+
+fn too_deep() -> crate::Invalid {
+    crate::Invalid::here(format!("is nested more than {MAX_JSON_DEPTH} deep"))
 }
 
 /// Checks an id that a caller made up: 1 to [`MAX_ID_BYTES`] visible ASCII characters.

@@ -7,6 +7,7 @@ use crate::{
     Invalid, Object,
     claim::{self, ClaimTarget},
     decode::{Decode, Fields, Path, words, wrong_type},
+    limits::check_depth,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -461,6 +462,7 @@ impl Decode for Claim {
         let name: String = f.required("name")?;
         claim::check_name(&name).map_err(|m| path.key("name").invalid(m))?;
         let value = f.raw("value").ok_or_else(|| path.invalid("\"value\" is missing"))?;
+        check_depth(&value).map_err(|e| path.key("value").invalid(e.message))?;
         Ok(Claim {
             token,
             name,
@@ -478,6 +480,7 @@ impl Decode for Emit {
             return Err(path.key("type").invalid("an event type has 1 to 128 bytes"));
         }
         let data = f.raw("data").ok_or_else(|| path.invalid("\"data\" is missing"))?;
+        check_depth(&data).map_err(|e| path.key("data").invalid(e.message))?;
         let dedupe_key: Option<String> = f.optional("dedupe_key")?;
         if dedupe_key.as_ref().is_some_and(|k| !(1..=128).contains(&k.len())) {
             return Err(path.key("dedupe_key").invalid("a key has 1 to 128 bytes"));

@@ -31,7 +31,10 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-use crate::{Diagnostic, Invalid, Object, limits::MAX_CONFIG_BYTES};
+use crate::{
+    Diagnostic, Invalid, Object,
+    limits::{MAX_CONFIG_BYTES, check_object_depth},
+};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use std::{fmt, sync::Arc};
@@ -111,6 +114,8 @@ impl ConfigSchema {
     /// All mistakes, each with the pointer to the keyword that is at fault.
     pub fn new(schema: Value) -> Result<ConfigSchema, Vec<Invalid>> {
         let root = keywords::check(schema)?;
+        // As JSON it is nested up to twice as deep as its schemas are, and it travels to executors.
+        check_object_depth(&root).map_err(|too_deep| vec![too_deep])?;
         let validator = compile(&Value::Object(root.clone())).map_err(|message| vec![Invalid::here(message)])?;
         let schema = ConfigSchema {
             root: Arc::new(root),
@@ -166,6 +171,18 @@ impl fmt::Debug for ConfigSchema {
 impl PartialEq for ConfigSchema {
     fn eq(&self, other: &ConfigSchema) -> bool {
         self.root == other.root
+    }
+}
+
+/// Fills in the defaults of properties that a config lacks, without checking anything: for an executor, whose configs and
+/// schemas the control plane has checked by these very rules.
+pub fn fill_defaults(schema: &Object, config: Object) -> Object {
+    let mut filled = Value::Object(config);
+    defaults::fill(schema, schema, &mut filled);
+    match filled {
+        Value::Object(config) => config,
+        // What was an object stays one.
+        _ => Object::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     claim::{self, ClaimToken},
     decode::words,
     input::Token,
-    limits::{MAX_STATE_BYTES, MAX_STATE_KEY_CHARS, MAX_STATE_VALUE_BYTES},
+    limits::{MAX_STATE_BYTES, MAX_STATE_KEY_CHARS, MAX_STATE_VALUE_BYTES, check_depth},
     outcome::{Block, BlockError, Decision, DemandMfa, Factor, IfExists, OnNonInteractive, OnUnenrolled, RedirectMode},
     redirect::{self, Origin},
 };
@@ -524,6 +524,7 @@ pub(crate) fn check_patch(patch: &Object) -> Result<(), Invalid> {
                 format!("a key of the state has 1 to {MAX_STATE_KEY_CHARS} characters, this one {chars}"),
             ));
         }
+        check_depth(value).map_err(|e| e.under(&path()))?;
         let bytes = claim::json_bytes(value);
         if bytes > MAX_STATE_VALUE_BYTES {
             return Err(Invalid::at(

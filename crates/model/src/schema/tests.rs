@@ -301,3 +301,15 @@ fn patterns_cost_linear_time() {
         started.elapsed()
     );
 }
+
+#[test]
+fn a_schema_that_could_not_travel_to_executors_is_refused() {
+    let mut deep = json!({"type": "string"});
+    for _ in 0..12 {
+        deep = json!({"type": "object", "properties": {"a": deep}});
+    }
+    let refused = ConfigSchema::new(deep["properties"]["a"].clone());
+    assert!(refused.is_ok(), "11 objects inside each other are 23 levels of JSON");
+    let refused = ConfigSchema::new(deep).unwrap_err();
+    assert!(refused[0].message.contains("nested more than 24 deep"), "{refused:?}");
+}

@@ -1,0 +1,177 @@
+//! Names, versions and what is known of them.
+
+use super::{Ctx, FieldError, Word, json, required, time, word};
+use crate::{control::v1::publish_header, distribution::v1 as distribution, types::v1 as wire};
+use sluice_model::{
+    Limits, Slug, Trigger,
+    limits::{MAX_CPU_MS, MAX_WALL_MS},
+    version::{self, ActionVersion, Bump},
+};
+
+/// Reads a slug. Empty is told as missing.
+pub fn slug(text: &str) -> Result<Slug, FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::here("is required"));
+    }
+    Ok(Slug::parse(text)?)
+}
+
+/// Reads a trigger. Empty is told as missing, with what it takes.
+pub fn trigger(text: &str) -> Result<Trigger, FieldError> {
+    if text.is_empty() {
+        let all: Vec<&str> = Trigger::ALL.iter().map(|(word, _)| *word).collect();
+        return Err(FieldError::here(format!(
+            "is required; it takes one of {}",
+            all.join(", ")
+        )));
+    }
+    Ok(text.parse::<Trigger>()?)
+}
+
+/// Reads an exact version, such as `1.2.0`.
+pub fn exact_version(text: &str) -> Result<semver::Version, FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::here("is required"));
+    }
+    Ok(version::parse_version(text)?)
+}
+
+/// Reads what a publish asks for; `None` leaves it to the package.
+pub fn next_version(next: Option<publish_header::Next>) -> Result<Option<Bump>, FieldError> {
+    match next {
+        None => Ok(None),
+        Some(publish_header::Next::Bump(number)) => word::bump(number).ctx("bump"),
+        Some(publish_header::Next::Version(text)) => exact_version(&text).map(Bump::Exact).map(Some).ctx("version"),
+    }
+}
+
+/// The wire's form of what a publish asks for.
+impl From<Bump> for publish_header::Next {
+    fn from(bump: Bump) -> publish_header::Next {
+        use crate::control::v1::Bump as Wire;
+        match bump {
+            Bump::Patch => publish_header::Next::Bump(Wire::Patch as i32),
+            Bump::Minor => publish_header::Next::Bump(Wire::Minor as i32),
+            Bump::Major => publish_header::Next::Bump(Wire::Major as i32),
+            Bump::Exact(version) => publish_header::Next::Version(version.to_string()),
+        }
+    }
+}
+
+impl TryFrom<wire::VersionLimits> for Limits {
+    type Error = FieldError;
+
+    fn try_from(limits: wire::VersionLimits) -> Result<Limits, FieldError> {
+        let within = |value: u32, max: u32| match value {
+            n if (1..=max).contains(&n) => Ok(n),
+            n => Err(FieldError::here(format!("is {n}; it takes 1 to {max}"))),
+        };
+        Ok(Limits {
+            cpu_ms: within(limits.cpu_ms, MAX_CPU_MS).ctx("cpu_ms")?,
+            wall_ms: within(limits.wall_ms, MAX_WALL_MS).ctx("wall_ms")?,
+        })
+    }
+}
+
+impl From<Limits> for wire::VersionLimits {
+    fn from(limits: Limits) -> wire::VersionLimits {
+        wire::VersionLimits {
+            cpu_ms: limits.cpu_ms,
+            wall_ms: limits.wall_ms,
+        }
+    }
+}
+
+/// The model writes an engine as `engine/image`.
+impl From<&str> for wire::EngineIdentity {
+    fn from(text: &str) -> wire::EngineIdentity {
+        let (engine, base_image) = text.split_once('/').unwrap_or((text, ""));
+        wire::EngineIdentity {
+            engine: engine.to_owned(),
+            base_image: base_image.to_owned(),
+        }
+    }
+}
+
+impl From<wire::EngineIdentity> for String {
+    fn from(identity: wire::EngineIdentity) -> String {
+        if identity.base_image.is_empty() {
+            return identity.engine;
+        }
+        format!("{}/{}", identity.engine, identity.base_image)
+    }
+}
+
+impl TryFrom<wire::Version> for ActionVersion {
+    type Error = FieldError;
+
+    fn try_from(version: wire::Version) -> Result<ActionVersion, FieldError> {
+        let triggers = version.triggers.iter().enumerate();
+        let outcomes = Word::from_list(&version.outcomes).ctx("outcomes")?;
+        Ok(ActionVersion {
+            tenant: slug(&version.tenant).ctx("tenant")?,
+            slug: slug(&version.slug).ctx("slug")?,
+            version: exact_version(&version.version).ctx("version")?,
+            name: version.name,
+            description: version.description,
+            triggers: triggers
+                .map(|(i, text)| trigger(text).map_err(|e| e.at_index(i)))
+                .collect::<Result<_, _>>()
+                .ctx("triggers")?,
+            outcomes: (!outcomes.is_empty()).then_some(outcomes),
+            limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
+            schema: version
+                .config_schema
+                .map(json::object)
+                .transpose()
+                .ctx("config_schema")?,
+            content_digest: version.digest,
+            bundle_digest: version.bundle_digest,
+            engine: version.published_on.unwrap_or_default().into(),
+            published_at: required(version.published_at)
+                .and_then(time::timestamp)
+                .ctx("published_at")?,
+            published_by: version.published_by,
+            deprecated: false,
+            yanked: false,
+        })
+    }
+}
+
+impl From<ActionVersion> for wire::Version {
+    fn from(version: ActionVersion) -> wire::Version {
+        wire::Version {
+            tenant: version.tenant.to_string(),
+            slug: version.slug.to_string(),
+            version: version.version.to_string(),
+            name: version.name,
+            description: version.description,
+            triggers: version.triggers.iter().map(ToString::to_string).collect(),
+            outcomes: Word::to_list(&version.outcomes.unwrap_or_default()),
+            digest: version.content_digest,
+            bundle_digest: version.bundle_digest,
+            limits: Some(version.limits.into()),
+            config_schema: version.schema.map(json::to_struct),
+            published_on: Some(version.engine.as_str().into()),
+            published_at: Some(time::to_timestamp(version.published_at)),
+            published_by: version.published_by,
+        }
+    }
+}
+
+/// What executors need to know of a version.
+impl From<&ActionVersion> for distribution::VersionState {
+    fn from(version: &ActionVersion) -> distribution::VersionState {
+        distribution::VersionState {
+            tenant: version.tenant.to_string(),
+            slug: version.slug.to_string(),
+            version: version.version.to_string(),
+            digest: version.content_digest.clone(),
+            bundle_digest: version.bundle_digest.clone(),
+            limits: Some(version.limits.into()),
+            outcomes: Word::to_list(version.outcomes.as_deref().unwrap_or_default()),
+            published_on: Some(version.engine.as_str().into()),
+            config_schema: version.schema.clone().map(json::to_struct),
+        }
+    }
+}
