@@ -7,8 +7,6 @@
 //! process can be started) is not.
 
 mod inside;
-#[cfg(test)]
-mod tests;
 
 use crate::{Package, compile::Sources};
 use sluice_model::{Bundle, Diagnostic};

@@ -51,6 +51,7 @@ pub(crate) fn compile_sources(sources: &Sources) -> Result<Bundle, Vec<Diagnosti
         let Some(text) = sources.files.get(&path).filter(|_| !modules.contains_key(&path)) else { continue };
         let mut module = Module::read(&allocator, &path, text, &mut found);
         open.extend(module.resolve_imports(&allocator, &sources.files, &mut found));
+        open.extend(module.imports_of_unreadable(&sources.files));
         modules.insert(path, module);
     }
     link::drop_types(&mut modules);

@@ -150,7 +150,11 @@ fn missing(
         None if values.is_empty() => "it exports nothing".to_owned(),
         None => format!("it exports {}", names().take(20).collect::<Vec<_>>().join(", ")),
     };
-    found.push(module.error("missing_export", span, format!("{from} does not export {shown}")).with_help(help));
+    let message = match name {
+        "default" => format!("{from} has no default export"),
+        _ => format!("{from} does not export {shown}"),
+    };
+    found.push(module.error("missing_export", span, message).with_help(help));
 }
 
 /// Checks that the entry exports `execute`, and that it is a function where that can be seen.
@@ -172,6 +176,9 @@ pub(super) fn check_entry(
             Some(near) => format!("it exports {near}; rename it to execute"),
             None if values.contains("default") => {
                 "export it by its name, not by default: export async function execute(input) { ... }".to_owned()
+            }
+            None if text.contains("module.exports") || text.contains("exports.") => {
+                "modules are ES modules: write export async function execute(input) { ... }".to_owned()
             }
             None => "write export async function execute(input) { return { kind: \"continue\" } }".to_owned(),
         }));

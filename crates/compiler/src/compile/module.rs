@@ -73,9 +73,8 @@ impl<'a> Module<'a> {
             module.declared.insert("default".to_owned());
             module.kind = Kind::Json;
         } else if !is_declaration_file(path) {
-            let before = found.len();
+            module.broken = true;
             let program = module.parse(allocator, found);
-            module.broken = found.len() > before;
             module.kind = Kind::Code(program);
         }
         module
@@ -85,8 +84,14 @@ impl<'a> Module<'a> {
         let options = ParseOptions { parse_regular_expression: true, ..ParseOptions::default() };
         let parsed = Parser::new(allocator, self.text, source_type(&self.path)).with_options(options).parse();
         let mut program = parsed.program;
-        found.extend(parsed.diagnostics.iter().map(|d| self.diagnostic("syntax", d)));
         if parsed.panicked || !parsed.diagnostics.is_empty() {
+            let found_here = parsed.diagnostics.iter().map(|d| self.diagnostic("syntax", d));
+            let is_typescript = !source_type(&self.path).is_typescript()
+                && Parser::new(allocator, self.text, SourceType::ts()).parse().diagnostics.is_empty();
+            found.extend(found_here.map(|d| match is_typescript {
+                true => d.with_help("types are taken in .ts files; this one ends in .js"),
+                false => d,
+            }));
             return program;
         }
         let record = &parsed.module_record;
@@ -105,19 +110,22 @@ impl<'a> Module<'a> {
         let wrong = !analysed.diagnostics.is_empty();
         let scoping = analysed.semantic.into_scoping();
         let refused = refused::find(&program, &scoping);
-        let not_taken = !refused.is_empty();
+        // Its transformation would import what the package does not have.
+        let disposes = refused.iter().any(|refusal| refusal.code == "using");
+        self.broken = wrong || disposes;
         found.extend(refused.into_iter().map(|refusal| {
             Diagnostic::error(refusal.code, self.path.as_str(), refusal.message)
                 .at(self.text, range(refusal.span))
                 .with_help(refusal.help)
         }));
-        if wrong || not_taken {
+        if self.broken {
             return program;
         }
         let options = TransformOptions::from(TARGET);
         let transformed = Transformer::new(allocator, Path::new(&self.path), &options).build_with_scoping(scoping, &mut program);
-        // Its warnings are about code that it left out.
-        found.extend(transformed.diagnostics.iter().map(|d| self.diagnostic("not_compiled", d)));
+        // Its warnings are about code that it left out. What was refused above is not told twice.
+        let told = |d: &&OxcDiagnostic| d.code.number.as_deref().is_some_and(|number| ["1202", "1203"].contains(&number));
+        found.extend(transformed.diagnostics.iter().filter(|d| !told(d)).map(|d| self.not_compiled(d)));
         program
     }
 
@@ -165,6 +173,22 @@ impl<'a> Module<'a> {
         reached
     }
 
+    /// The files that a module seems to import which could not be read at all, so that their mistakes are told as well.
+    pub(super) fn imports_of_unreadable(&self, files: &BTreeMap<String, String>) -> Vec<String> {
+        match &self.kind {
+            Kind::Code(program) if self.broken && program.body.is_empty() => {}
+            _ => return Vec::new(),
+        }
+        let from = |line: &str| {
+            let is_import = ["import", "export", "}"].iter().any(|start| line.starts_with(start));
+            let line = line.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+            let quote = line.chars().last().filter(|c| is_import && matches!(c, '\'' | '"'))?;
+            let specifier = line.strip_suffix(quote)?.rsplit(quote).next()?;
+            resolve(&self.path, specifier, files).ok().map(|Resolved(path)| path)
+        };
+        self.text.lines().filter_map(from).collect()
+    }
+
     /// The exact paths of what it imports.
     pub(super) fn imports(&self) -> Vec<String> {
         let Kind::Code(program) = &self.kind else { return Vec::new() };
@@ -199,12 +223,23 @@ impl<'a> Module<'a> {
         Diagnostic::error(code, self.path.as_str(), message).at(self.text, range(span))
     }
 
+    fn not_compiled(&self, from: &OxcDiagnostic) -> Diagnostic {
+        let found = self.diagnostic("not_compiled", from);
+        if !from.message.starts_with("Namespaces exporting non-const") {
+            return found;
+        }
+        let message = "a namespace can export const, functions, classes and enums, but no let, var or pattern".to_owned();
+        Diagnostic { message, ..found }.with_help("export functions that read and change the variable")
+    }
+
     fn diagnostic(&self, code: &'static str, from: &OxcDiagnostic) -> Diagnostic {
         let message = sentence(&from.message);
-        let label = from.labels.first();
+        // Of several places the last is where the mistake is; those before explain it ("declared here", "opened here").
+        let label = from.labels.iter().max_by_key(|label| label.offset());
         let span = label.map_or(0..0, |label| label.offset() as usize..label.offset() as usize + label.len() as usize);
         let found = Diagnostic::error(code, self.path.as_str(), message).at(self.text, span);
-        let help = from.help.as_deref().map(sentence).or_else(|| label.and_then(|label| label.label()).map(sentence));
+        let label = label.and_then(|label| label.label()).filter(|_| !found.message.starts_with("expected"));
+        let help = from.help.as_deref().map(sentence).or_else(|| label.map(sentence));
         match help {
             Some(help) => found.with_help(help),
             None => found,

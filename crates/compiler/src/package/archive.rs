@@ -106,7 +106,8 @@ fn unpack(bytes: &[u8], reading: &mut Reading) -> io::Result<Vec<(String, Vec<u8
             continue;
         }
         let path = path.to_owned();
-        if may_count(&path) {
+        // Everything may stand in one folder, the manifest too.
+        if may_count(&path) || path.ends_with(&format!("/{MANIFEST_FILE}")) {
             let mut bytes = Vec::new();
             // One byte more than fits is enough to be refused.
             entry.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
