@@ -1,0 +1,229 @@
+//! The assembly: stores, services, background work, and the services on a gRPC server.
+
+use crate::audit::Audit;
+use crate::audit::log::{AuditLog, FileAuditLog, LogError, SEGMENT_BYTES};
+use crate::audit::outbox::Outbox;
+use crate::catalogue::{Catalogue, Publisher};
+use crate::clock::Clock;
+use crate::config::PlaneConfig;
+use crate::distribution::{Cursors, Distribution, Roster};
+use crate::flows::Flows;
+use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, FlowEdge, IngestEdge, TenantEdge};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::store::{BlobError, BlobStore, MetaStore, SledStore, StoreError};
+use crate::tenants::Tenants;
+use crate::requests;
+use jiff::SignedDuration;
+use opentelemetry::metrics::Meter;
+use sluice_api::control::v1::{
+    audit_service_server::AuditServiceServer, catalog_service_server::CatalogServiceServer,
+    flow_service_server::FlowServiceServer, tenant_service_server::TenantServiceServer,
+};
+use sluice_api::distribution::v1::{
+    audit_ingest_service_server::AuditIngestServiceServer, distribution_service_server::DistributionServiceServer,
+};
+use sluice_compiler::ChildOptions;
+use sluice_model::Error;
+use sluice_sandbox::Engine;
+use sluice_serve::{Drain, Drained, Grpc, Listener, Readiness, Serving, Telemetry, config::GrpcConfig};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::codec::CompressionEncoding;
+
+/// How often answers are forgotten that are kept no longer.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// What a control plane works with besides its folder and its settings.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Evaluates what is published. In `sluice dev` it is the executor's own.
+    pub engine: Engine,
+    /// The binary that compiles what is published.
+    pub compiler: ChildOptions,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Why a control plane does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error("data: {0}")]
+    Store(#[from] StoreError),
+    /// The bundles.
+    #[error("data: the bundles: {0}")]
+    Blobs(#[from] BlobError),
+    /// The audit log.
+    #[error("data: {0}")]
+    Log(#[from] LogError),
+    /// What is in them.
+    #[error("data: {0}")]
+    Content(String),
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> OpenError {
+        OpenError::Content(error.to_string())
+    }
+}
+
+/// A control plane: it owns what is in its folder and works in the background. [`ControlPlane::services`] puts it on a
+/// server; [`ControlPlane::close`] comes after that server's drain.
+pub struct ControlPlane {
+    tenants: Tenants,
+    catalogue: Catalogue,
+    publisher: Publisher,
+    flows: Flows,
+    audit: Audit,
+    distribution: Distribution,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlPlane").finish_non_exhaustive()
+    }
+}
+
+impl ControlPlane {
+    /// Opens what is in `folder` (`meta`, `blobs` and `audit`), or makes it, and begins the background work. The folder
+    /// belongs to this process alone. Call it in a tokio runtime.
+    ///
+    /// # Errors
+    /// What cannot be opened, with what to do. Nothing is ever begun anew in silence.
+    pub async fn open(folder: &Path, config: &PlaneConfig, tools: Tools, meter: &Meter) -> Result<ControlPlane, OpenError> {
+        let Tools { engine, compiler, clock } = tools;
+        let store: Arc<dyn MetaStore> = Arc::new(SledStore::open(folder.join("meta"), config.store.changes_kept).await?);
+        let blobs = BlobStore::open(folder.join("blobs")).await?;
+        let log: Arc<dyn AuditLog> = Arc::new(FileAuditLog::open(folder.join("audit"), SEGMENT_BYTES).await?);
+        let shared = Shared { store, clock, metrics: Arc::new(Metrics::new(meter)) };
+        let cursors = Cursors::open(&shared).await?;
+        let outbox = Arc::new(Outbox::open(shared.clone(), Arc::clone(&log)).await?);
+        let roster = Roster::new();
+        roster.observe(meter, shared.store.watch());
+
+        let tenants = Tenants::new(shared.clone());
+        let catalogue = Catalogue::new(shared.clone(), tenants.clone());
+        let flows = Flows::new(shared.clone(), tenants.clone(), catalogue.clone());
+        let publisher = Publisher::new(
+            shared.clone(),
+            tenants.clone(),
+            catalogue.clone(),
+            blobs.clone(),
+            engine,
+            compiler,
+            config.publish.at_once,
+        );
+        let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
+        let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
+            .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
+        let distribution = Distribution::new(
+            shared.clone(),
+            tenants.clone(),
+            catalogue.clone(),
+            flows.clone(),
+            blobs,
+            roster,
+            cursors,
+            revision_ttl,
+        );
+
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(outbox.run(stop.clone()));
+        tasks.spawn(sweep(shared, stop.clone()));
+        tasks.close();
+        Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, stop, tasks })
+    }
+
+    /// Puts the services on a server; `config` bounds their messages, `drain` ends their long streams.
+    pub fn services<F>(&self, grpc: Grpc<F>, config: &GrpcConfig, drain: &Drain) -> Grpc<F> {
+        // A macro, since each server is a type of its own with the same methods.
+        macro_rules! bounded {
+            ($server:ident, $edge:expr) => {
+                $server::new($edge)
+                    .max_decoding_message_size(config.max_message_bytes)
+                    .accept_compressed(CompressionEncoding::Zstd)
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Zstd)
+                    .send_compressed(CompressionEncoding::Gzip)
+            };
+        }
+        let tenants = TenantEdge::new(self.tenants.clone());
+        let catalog = CatalogEdge::new(self.catalogue.clone(), self.publisher.clone());
+        let flows = FlowEdge::new(self.flows.clone(), self.distribution.clone());
+        let audit = AuditEdge::new(self.tenants.clone(), self.audit.clone());
+        let distribution = DistributionEdge::new(self.distribution.clone(), drain.clone());
+        let ingest = IngestEdge::new(self.audit.clone(), drain.clone());
+        grpc.descriptors(sluice_api::FILE_DESCRIPTOR_SET)
+            .service(bounded!(TenantServiceServer, tenants))
+            .service(bounded!(CatalogServiceServer, catalog))
+            .service(bounded!(FlowServiceServer, flows))
+            .service(bounded!(AuditServiceServer, audit))
+            .service(bounded!(DistributionServiceServer, distribution))
+            .service(bounded!(AuditIngestServiceServer, ingest))
+    }
+
+    /// Serves on a listener: for `sluice dev` and for tests, which put the parts of a server together by hand.
+    ///
+    /// # Errors
+    /// The services cannot be assembled: a fault of the program.
+    pub fn serve(
+        self,
+        listener: Listener,
+        config: &GrpcConfig,
+        telemetry: &Telemetry,
+        readiness: &Readiness,
+        drain: &Drain,
+    ) -> Result<Running, String> {
+        let serving = self.services(Grpc::new(config), config, drain).spawn(listener, telemetry, readiness, drain)?;
+        Ok(Running { serving, plane: self })
+    }
+
+    /// Ends the background work, when nothing is served any more: what is in the audit outbox is moved to the log first.
+    pub async fn close(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// A control plane that serves.
+#[derive(Debug)]
+pub struct Running {
+    serving: Serving,
+    plane: ControlPlane,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.serving.address()
+    }
+
+    /// Drains, and ends.
+    pub async fn drain(self) -> Drained {
+        let drained = self.serving.drain().await;
+        self.plane.close().await;
+        drained
+    }
+}
+
+async fn sweep(shared: Shared, stop: CancellationToken) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match requests::forget_old(&shared).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::debug!(forgotten, "answers were forgotten"),
+            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Mistakes of a package as refusals: every one of them, at the author's own place.
+
+use sluice_compiler::Package;
+use sluice_model::diagnostic::Severity;
+use sluice_model::{Code, Diagnostic, Error, Failure};
+
+/// What is told where the package as a whole is at fault.
+const WHOLE: &str = "package";
+
+/// A package that is refused: INVALID_ARGUMENT `INVALID_PACKAGE`, with a field for each mistake: `src/index.ts:3:14`.
+pub(super) fn invalid_package(found: &[Diagnostic]) -> Error {
+    let errors: Vec<&Diagnostic> = found.iter().filter(|found| found.severity == Severity::Error).collect();
+    let first = errors.first().map_or_else(|| "the package is refused".to_owned(), ToString::to_string);
+    let message = match errors.len() {
+        0 | 1 => first,
+        count => format!("{first} (and {} more)", count - 1),
+    };
+    let refused = Error::new(Code::InvalidArgument, "INVALID_PACKAGE", message);
+    errors.into_iter().fold(refused, |error, found| error.with_field(place(found), description(found)))
+}
+
+/// A package that declares what this build does not provide: FAILED_PRECONDITION `UNSUPPORTED_FEATURE`, with a field for
+/// each key.
+pub(super) fn unsupported(unmet: &[Diagnostic]) -> Option<Error> {
+    let first = unmet.first()?;
+    let refused = Error::precondition("UNSUPPORTED_FEATURE", first.to_string());
+    let key = |found: &Diagnostic| found.pointer.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
+    Some(unmet.iter().fold(refused, |error, found| error.with_field(key(found), found.message.clone())))
+}
+
+fn place(found: &Diagnostic) -> String {
+    match (found.file.as_str(), found.line, found.column) {
+        ("", ..) => WHOLE.to_owned(),
+        (file, Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+        (file, ..) => file.to_owned(),
+    }
+}
+
+/// The message, with the key that it is about, the excerpt and the help.
+fn description(found: &Diagnostic) -> String {
+    let mut text = match found.pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
+        Some(pointer) => format!("{pointer}: {}", found.message),
+        None => found.message.clone(),
+    };
+    for more in found.excerpt.iter().chain(found.help.as_ref().map(|help| format!("help: {help}")).as_ref()) {
+        text.push('\n');
+        text.push_str(more);
+    }
+    text
+}
+
+/// What a top level did wrong, as a mistake of the package.
+pub(super) fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
+    let file = failure.file.clone().unwrap_or_default();
+    let message = format!("the module cannot be evaluated ({}): {}", failure.reason, failure.message);
+    let found = Diagnostic::error("evaluation", file.clone(), message);
+    match (package.files.get(&file), failure.line, failure.column) {
+        (Some(text), Some(line), Some(column)) => match offset(text, line, column) {
+            Some(offset) => found.at(text, offset..offset),
+            None => found,
+        },
+        _ => found,
+    }
+}
+
+/// The byte at a line and a column in UTF-16 code units, both from 1.
+fn offset(text: &str, line: u32, column: u32) -> Option<usize> {
+    let before = usize::try_from(line.checked_sub(1)?).ok()?;
+    let start: usize = text.split_inclusive('\n').take(before).map(str::len).sum();
+    let mut units = usize::try_from(column.checked_sub(1)?).ok()?;
+    let rest = text.get(start..)?;
+    for (at, character) in rest.char_indices() {
+        if units == 0 || character == '\n' {
+            return Some(start + at);
+        }
+        units = units.saturating_sub(character.len_utf16());
+    }
+    Some(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_utf_16_code_units() {
+        let text = "let a\nlet 😀b = 1\n";
+        assert_eq!(offset(text, 2, 5), Some(text.find('😀').unwrap()));
+        assert_eq!(offset(text, 2, 7), Some(text.find("b =").unwrap()));
+        assert_eq!(offset(text, 9, 1), Some(text.len()));
+        assert_eq!(offset(text, 0, 1), None);
+    }
+}

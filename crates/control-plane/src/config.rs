@@ -1,0 +1,143 @@
+//! The settings of the control plane.
+
+use serde::{Deserialize, Serialize};
+use sluice_serve::config::{Checks, ServerConfig, Settings};
+use std::path::PathBuf;
+
+/// The settings of `sluice-control-plane`: those of every server, and its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Ports, data folder, bounds, log, telemetry, drain.
+    #[serde(flatten)]
+    pub server: ServerConfig,
+    /// The control plane's own.
+    #[serde(flatten)]
+    pub plane: PlaneConfig,
+    /// The JavaScript engine, which evaluates what is published.
+    pub engine: EngineConfig,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            server: ServerConfig::on(7070, 7072, "sluice-control-plane"),
+            plane: PlaneConfig::default(),
+            engine: EngineConfig::default(),
+        }
+    }
+}
+
+impl Settings for Config {
+    fn check(&self, at: &mut Checks<'_>) {
+        self.server.check(at);
+        self.plane.check(at);
+        at.section("engine", &self.engine);
+    }
+}
+
+/// What a control plane is told, wherever it runs: in a server of its own or in `sluice dev`. Flattened into its settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PlaneConfig {
+    /// Flows and their revisions.
+    pub flows: FlowsConfig,
+    /// The store.
+    pub store: StoreConfig,
+    /// Publishing.
+    pub publish: PublishConfig,
+}
+
+impl PlaneConfig {
+    /// As [`Settings::check`], for the struct that flattens this one.
+    pub fn check(&self, at: &mut Checks<'_>) {
+        at.section("flows", &self.flows);
+        at.section("store", &self.store);
+        at.section("publish", &self.publish);
+    }
+}
+
+/// Flows and their revisions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FlowsConfig {
+    /// How long a revision can be executed after it was replaced, in seconds: at least as long as a sign-in may take.
+    /// Default 86,400 s (24 h). Executors keep the modules of all that can be executed.
+    pub revision_ttl_s: u64,
+}
+
+impl Default for FlowsConfig {
+    fn default() -> FlowsConfig {
+        FlowsConfig { revision_ttl_s: 24 * 60 * 60 }
+    }
+}
+
+impl Settings for FlowsConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("revision_ttl_s", self.revision_ttl_s, 60..=30 * 24 * 60 * 60, "seconds");
+    }
+}
+
+/// The store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoreConfig {
+    /// How many commits the store can tell the changes of. An executor that was away for longer is told everything again.
+    /// Default 100,000 commits; each costs some 100 bytes of disk.
+    pub changes_kept: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        StoreConfig { changes_kept: 100_000 }
+    }
+}
+
+impl Settings for StoreConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("changes_kept", self.changes_kept, 100..=100_000_000, "commits");
+    }
+}
+
+/// Publishing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PublishConfig {
+    /// Packages that are compiled and evaluated at once; more wait. Default 2 packages; each may use a core, and up to 1 GiB
+    /// of memory where it is hostile.
+    pub at_once: usize,
+}
+
+impl Default for PublishConfig {
+    fn default() -> PublishConfig {
+        PublishConfig { at_once: 2 }
+    }
+}
+
+impl Settings for PublishConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("at_once", self.at_once, 1..=256, "packages");
+    }
+}
+
+/// The JavaScript engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EngineConfig {
+    /// The folder of the compiled engine, some 5 MiB, shared by all servers of this user. Default: `sluice` in the user's
+    /// cache folder (`XDG_CACHE_HOME`, or `.cache` in `HOME`), or none where there is no such folder. Without it every start
+    /// compiles the engine, which takes seconds.
+    pub cache: Option<PathBuf>,
+    /// Runs of test cases that may be in flight at once, while packages are published. Default 16 runs, 64 MiB at most each.
+    pub max_runs: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+        EngineConfig { cache: cache.map(|cache| cache.join("sluice")), max_runs: 16 }
+    }
+}
+
+impl Settings for EngineConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let named = self.cache.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
+        at.require("cache", named, "the path of a folder");
+        at.range("max_runs", self.max_runs, 1..=10_000, "runs");
+    }
+}

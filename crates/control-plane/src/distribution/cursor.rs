@@ -1,0 +1,65 @@
+//! Cursors of states: a commit of this store, and of no other.
+//!
+//! An executor keeps its cursor while stores come and go. A cursor that was made by another store must not be taken for the
+//! same commit of this one, so the store's own number stands in front of the commit's.
+
+use crate::keys;
+use crate::rows;
+use crate::shared::Shared;
+use crate::store::{Batch, Revision};
+use sluice_model::Error;
+
+/// The bits of a commit's number: enough for 30 years at a thousand commits a second.
+const COMMIT_BITS: u32 = 40;
+/// The bits of a store's number. With the above they leave the sign bit of an `i64` free.
+const STORE_BITS: u32 = 22;
+
+/// The cursors of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursors {
+    store: u64,
+}
+
+impl Cursors {
+    /// Those of this store, which is given its number when it is opened for the first time.
+    pub(crate) async fn open(shared: &Shared) -> Result<Cursors, Error> {
+        let key = keys::store();
+        loop {
+            if let Some(row) = rows::get::<u64>(&*shared.store, &key).await? {
+                return Ok(Cursors { store: row.value });
+            }
+            // The low bits of a version 7 UUID are random.
+            let number = u64::try_from(uuid::Uuid::now_v7().as_u128() & ((1 << STORE_BITS) - 1)).unwrap_or_default();
+            let batch = Batch::new().absent(key.clone()).put(key.clone(), rows::encode(&number)?);
+            rows::commit(&*shared.store, batch).await?;
+        }
+    }
+
+    /// The cursor of a commit.
+    pub(crate) fn cursor(self, commit: Revision) -> u64 {
+        self.store << COMMIT_BITS | commit.0
+    }
+
+    /// The commit of a cursor; `None` for 0, which is none, and for a cursor of another store.
+    pub(crate) fn revision(self, cursor: u64) -> Option<Revision> {
+        let commit = cursor & ((1 << COMMIT_BITS) - 1);
+        (commit > 0 && cursor >> COMMIT_BITS == self.store).then_some(Revision(commit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_another_store_is_none() {
+        let (own, other) = (Cursors { store: 7 }, Cursors { store: (1 << STORE_BITS) - 1 });
+        for commit in [1, 1_000_000, (1 << COMMIT_BITS) - 1] {
+            let (cursor, foreign) = (own.cursor(Revision(commit)), other.cursor(Revision(commit)));
+            assert_eq!(own.revision(cursor), Some(Revision(commit)));
+            assert_eq!(own.revision(foreign), None);
+            assert!(i64::try_from(foreign).is_ok());
+        }
+        assert_eq!(Cursors { store: 0 }.revision(0), None);
+    }
+}

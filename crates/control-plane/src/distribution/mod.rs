@@ -1,0 +1,143 @@
+//! What executors are told, and how far they are.
+//!
+//! The [roster] knows who is connected; a [session](watch) tells one executor the state that it subscribes to and every
+//! change, one state at a time; [resources] reads what a state is made of. What is told is always read from the store: a
+//! commit only wakes the sessions.
+
+mod cursor;
+mod resources;
+mod roster;
+mod watch;
+
+pub(crate) use cursor::Cursors;
+pub(crate) use resources::{Name, Resource};
+pub(crate) use roster::{Rollout, Roster};
+pub(crate) use watch::{Answer, Ended, Event, Session};
+
+use crate::catalogue::Catalogue;
+use crate::flows::Flows;
+use crate::keys;
+use crate::shared::Shared;
+use crate::store::{BlobStore, Digest};
+use crate::tenants::Tenants;
+use jiff::SignedDuration;
+use resources::Resources;
+use sluice_model::{Error, Slug};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which tenants an executor hears of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subscription {
+    /// All, also those made later.
+    All,
+    /// These, also where they are made later.
+    Tenants(BTreeSet<Slug>),
+}
+
+impl Subscription {
+    /// Whether it hears of a tenant.
+    pub(crate) fn has(&self, tenant: &Slug) -> bool {
+        match self {
+            Subscription::All => true,
+            Subscription::Tenants(tenants) => tenants.contains(tenant),
+        }
+    }
+}
+
+/// Who is there, and what it wants to hear of.
+#[derive(Clone, Debug)]
+pub(crate) struct Hello {
+    /// The executor's id.
+    pub(crate) executor: String,
+    /// How many times it has started.
+    pub(crate) epoch: u64,
+    /// The version of Sluice that it is.
+    pub(crate) version: String,
+    /// The engine that it runs, as `engine/image`.
+    pub(crate) engine: String,
+    /// What it wants to hear of.
+    pub(crate) subscription: Subscription,
+    /// The cursor of the last state that it applied, 0 for none.
+    pub(crate) resume_cursor: u64,
+}
+
+/// Tells executors what to run.
+#[derive(Clone)]
+pub(crate) struct Distribution {
+    shared: Shared,
+    tenants: Tenants,
+    flows: Flows,
+    blobs: BlobStore,
+    resources: Resources,
+    roster: Arc<Roster>,
+    cursors: Cursors,
+}
+
+impl Distribution {
+    pub(crate) fn new(
+        shared: Shared,
+        tenants: Tenants,
+        catalogue: Catalogue,
+        flows: Flows,
+        blobs: BlobStore,
+        roster: Arc<Roster>,
+        cursors: Cursors,
+        revision_ttl: SignedDuration,
+    ) -> Distribution {
+        let resources = Resources::new(shared.clone(), catalogue, revision_ttl);
+        Distribution { shared, tenants, flows, blobs, resources, roster, cursors }
+    }
+
+    /// Begins a session. A later epoch, or the same one again, ends the session before it; an earlier one is ABORTED
+    /// `EPOCH_SUPERSEDED`.
+    pub(crate) fn connect(&self, hello: Hello) -> Result<Session, Error> {
+        Session::connect(self, hello)
+    }
+
+    /// A bundle, only for a tenant that has published it. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.
+    pub(crate) async fn bundle(&self, tenant: &Slug, digest: Digest) -> Result<Vec<u8>, Error> {
+        self.tenants.get(tenant).await?;
+        let name = digest.to_string();
+        let missing = || {
+            Error::not_found("BUNDLE_NOT_FOUND", format!("tenant {tenant} has no bundle {name}")).about("bundle", name.as_str())
+        };
+        if self.shared.store.get(&keys::bundle(tenant, &name)).await?.is_none() {
+            return Err(missing());
+        }
+        self.blobs.get(digest).await?.ok_or_else(|| {
+            tracing::error!(%tenant, bundle = %name, "a bundle is missing that a version names");
+            missing()
+        })
+    }
+
+    /// A revision, 0 for the newest, with all that is needed to run it: itself last. FAILED_PRECONDITION
+    /// `FLOW_REVISION_EXPIRED` where it was replaced too long ago.
+    pub(crate) async fn revision(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Vec<Resource>, Error> {
+        let found = self.flows.revision(tenant, flow, revision).await?.value;
+        let number = found.revision;
+        let mut told = vec![Resource::Tenant(self.tenants.get(tenant).await?.value)];
+        match self.resources.revision(found).await? {
+            Some(resources) => told.extend(resources),
+            None => {
+                let message = format!("revision {number} of flow {flow} was replaced too long ago and is not executed any more");
+                let expired = Error::precondition("FLOW_REVISION_EXPIRED", message);
+                return Err(expired.about("flow_revision", format!("{flow}/{number}")));
+            }
+        }
+        Ok(told)
+    }
+
+    /// How far a revision has come, waiting up to `wait` for the last executor; with the revision's number.
+    pub(crate) async fn rollout(
+        &self,
+        tenant: &Slug,
+        flow: &Slug,
+        revision: u64,
+        wait: Duration,
+    ) -> Result<(u64, Rollout), Error> {
+        let (revision, commit) = self.flows.commit_of(tenant, flow, revision).await?;
+        Ok((revision, self.roster.wait(tenant, commit, wait).await))
+    }
+}

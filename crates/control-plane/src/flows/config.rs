@@ -1,0 +1,53 @@
+//! Configs of attachments: checked against the version's schema, and shown without their secrets.
+
+use serde_json::Value;
+use sluice_model::version::ActionVersion;
+use sluice_model::{ConfigSchema, Error, Invalid, Object, schema};
+
+/// The schema of a published version. It was checked when it was published.
+fn parsed(schema: Option<&Object>) -> Result<Option<ConfigSchema>, Error> {
+    schema.map(|schema| ConfigSchema::new(Value::Object(schema.clone()))).transpose().map_err(|found| {
+        tracing::error!(?found, "the schema of a published version does not parse any more");
+        Error::internal("the schema of this version cannot be read")
+    })
+}
+
+/// Whether any part of a schema marks a secret. It spares the compiling of those that do not.
+fn marks_secrets(schema: &Value) -> bool {
+    match schema {
+        Value::Object(object) => {
+            object.get("x-secret") == Some(&Value::Bool(true)) || object.values().any(marks_secrets)
+        }
+        Value::Array(items) => items.iter().any(marks_secrets),
+        _ => false,
+    }
+}
+
+/// Checks a config; the error has one field for each mistake, such as `config/domains/0`.
+pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<(), Error> {
+    let parsed = parsed(version.schema.as_ref())?;
+    let found = match schema::validate(parsed.as_ref(), &Value::Object(config.clone())) {
+        Ok(_filled) => return Ok(()),
+        Err(found) => found,
+    };
+    let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));
+    let Some((field, message)) = mistakes.next() else { return Ok(()) };
+    Err(mistakes.fold(Error::field(field, message), |error, (field, message)| error.with_field(field, message)))
+}
+
+/// The config as it may be shown.
+pub(super) fn shown(schema: Option<&Object>, config: &Object) -> Result<Object, Error> {
+    let Some(schema) = schema.filter(|schema| schema.values().any(marks_secrets)) else { return Ok(config.clone()) };
+    let Some(parsed) = parsed(Some(schema))? else { return Ok(config.clone()) };
+    match parsed.redact(&Value::Object(config.clone())) {
+        Value::Object(shown) => Ok(shown),
+        // The schema marks the whole config.
+        _ => Ok(Object::new()),
+    }
+}
+
+/// Whether something that one version hides would be shown by another.
+pub(super) fn would_uncover(from: &ActionVersion, to: &ActionVersion, config: &Object) -> Result<bool, Error> {
+    let hidden = shown(from.schema.as_ref(), config)?;
+    Ok(shown(to.schema.as_ref(), &hidden)? != shown(to.schema.as_ref(), config)?)
+}

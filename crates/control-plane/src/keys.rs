@@ -1,0 +1,185 @@
+//! Where everything lies in the store: the one list of keys.
+//!
+//! | key | row |
+//! | --- | --- |
+//! | `p store` | the number that the store was given when it was made |
+//! | `p tenant T` | a tenant |
+//! | `p audit #` | the audit outbox: records on their way to the log |
+//! | `p request ID` | the answer to a request of the platform |
+//! | `p request-age MS T ID` | when that of a tenant (or of none) was given, to forget it |
+//! | `t T request ID` | the answer to a request of a tenant |
+//! | `t T action A` | an Action of the catalogue, with its newest version |
+//! | `t T version A V` | a version; they sort by precedence |
+//! | `t T bundle DIGEST` | that the tenant may have the bundle |
+//! | `t T flow F` | a flow, with its newest revision |
+//! | `t T revision F #` | a revision of it, never changed |
+//! | `t T replaced F #` | when the next revision took its place |
+//! | `t T use A F` | in how many slots of the flow's newest revision the Action is |
+
+use crate::store::Key;
+use semver::Version;
+use sluice_model::Slug;
+
+/// The number of the store.
+pub(crate) fn store() -> Key {
+    Key::platform("store")
+}
+
+/// All tenants.
+pub(crate) fn tenants() -> Key {
+    Key::platform("tenant")
+}
+
+/// A tenant.
+pub(crate) fn tenant(tenant: &Slug) -> Key {
+    tenants().text(tenant.as_str())
+}
+
+/// The queue of audit records that are not in the log yet.
+pub(crate) fn outbox() -> Key {
+    Key::platform("audit")
+}
+
+/// The answer to a request, of a tenant or of the platform.
+pub(crate) fn request(tenant: Option<&Slug>, id: &str) -> Key {
+    tenant.map_or_else(|| Key::platform("request"), |tenant| Key::tenant(tenant, "request")).text(id)
+}
+
+/// All answers by age.
+pub(crate) fn request_ages() -> Key {
+    Key::platform("request-age")
+}
+
+/// All Actions of a tenant.
+pub(crate) fn actions(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "action")
+}
+
+/// An Action.
+pub(crate) fn action(tenant: &Slug, slug: &Slug) -> Key {
+    actions(tenant).text(slug.as_str())
+}
+
+/// All versions of an Action.
+pub(crate) fn versions(tenant: &Slug, slug: &Slug) -> Key {
+    Key::tenant(tenant, "version").text(slug.as_str())
+}
+
+/// A version. Keys sort as semver does: by the three numbers, a prerelease before its release, prereleases by their parts,
+/// of which numbers come before words.
+pub(crate) fn version(tenant: &Slug, slug: &Slug, version: &Version) -> Key {
+    const PRERELEASE: u64 = 0;
+    const RELEASE: u64 = 1;
+    let key = versions(tenant, slug).number(version.major).number(version.minor).number(version.patch);
+    if version.pre.is_empty() {
+        return key.number(RELEASE);
+    }
+    version.pre.split('.').fold(key.number(PRERELEASE), |key, part| match part.bytes().all(|b| b.is_ascii_digit()) {
+        // Numbers have no leading zeros, so a longer one is greater; they may be longer than any integer.
+        true => key.number(part.len() as u64).text(part),
+        false => key.number(u64::MAX).text(part),
+    })
+}
+
+/// That a tenant may have a bundle.
+pub(crate) fn bundle(tenant: &Slug, digest: &str) -> Key {
+    Key::tenant(tenant, "bundle").text(digest)
+}
+
+/// All flows of a tenant.
+pub(crate) fn flows(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "flow")
+}
+
+/// A flow.
+pub(crate) fn flow(tenant: &Slug, flow: &Slug) -> Key {
+    flows(tenant).text(flow.as_str())
+}
+
+/// A revision of a flow.
+pub(crate) fn revision(tenant: &Slug, flow: &Slug, revision: u64) -> Key {
+    Key::tenant(tenant, "revision").text(flow.as_str()).number(revision)
+}
+
+/// When the revisions of a flow were replaced.
+pub(crate) fn replacements(tenant: &Slug, flow: &Slug) -> Key {
+    Key::tenant(tenant, "replaced").text(flow.as_str())
+}
+
+/// When a revision was replaced.
+pub(crate) fn replaced(tenant: &Slug, flow: &Slug, revision: u64) -> Key {
+    replacements(tenant, flow).number(revision)
+}
+
+/// The flows whose newest revisions have an Action.
+pub(crate) fn uses(tenant: &Slug, slug: &Slug) -> Key {
+    Key::tenant(tenant, "use").text(slug.as_str())
+}
+
+/// In how many slots of a flow an Action is.
+pub(crate) fn used(tenant: &Slug, slug: &Slug, flow: &Slug) -> Key {
+    uses(tenant, slug).text(flow.as_str())
+}
+
+/// What a change of a key is about, where executors care.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A tenant.
+    Tenant(Slug),
+    /// A revision of a flow, new or replaced.
+    Revision(Slug, Slug, u64),
+}
+
+/// Reads a key; `None` for keys that executors do not care for.
+pub(crate) fn subject(key: &Key) -> Option<Subject> {
+    let mut parts = key.parts();
+    let slug = |text: Option<String>| Slug::parse(&text?).ok();
+    match parts.text()?.as_str() {
+        "p" if parts.text()? == "tenant" => Some(Subject::Tenant(slug(parts.text())?)),
+        "t" => {
+            let tenant = slug(parts.text())?;
+            let kind = parts.text()?;
+            let flow = slug(parts.text())?;
+            match kind.as_str() {
+                "revision" | "replaced" => Some(Subject::Revision(tenant, flow, parts.number()?)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_sort_as_semver_does() {
+        let slug = |text| Slug::parse(text).unwrap();
+        let sorted = [
+            "0.0.1", "0.9.0", "1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-99999999999999999999999", "1.0.0-alpha",
+            "1.0.0-alpha.1", "1.0.0-alpha.1.x", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
+            "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0", "18446744073709551615.0.0",
+        ];
+        for pair in sorted.windows(2) {
+            let (low, high) = (Version::parse(pair[0]).unwrap(), Version::parse(pair[1]).unwrap());
+            assert!(low < high, "{low} {high}: the test itself");
+            assert!(
+                version(&slug("t"), &slug("a"), &low) < version(&slug("t"), &slug("a"), &high),
+                "{low} sorts before {high}"
+            );
+        }
+    }
+
+    #[test]
+    fn executors_care_for_tenants_and_revisions_alone() {
+        let slug = |text| Slug::parse(text).unwrap();
+        let (t, f) = (slug("acme"), slug("sign-in"));
+        assert_eq!(subject(&tenant(&t)), Some(Subject::Tenant(t.clone())));
+        assert_eq!(subject(&revision(&t, &f, 7)), Some(Subject::Revision(t.clone(), f.clone(), 7)));
+        assert_eq!(subject(&replaced(&t, &f, 6)), Some(Subject::Revision(t.clone(), f.clone(), 6)));
+        for other in [outbox().number(1), action(&t, &f), flow(&t, &f), used(&t, &f, &f), request(Some(&t), "x"), store()] {
+            assert_eq!(subject(&other), None, "{other}");
+        }
+    }
+}

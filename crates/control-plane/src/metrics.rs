@@ -1,0 +1,94 @@
+//! What the control plane measures.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use std::time::Duration;
+
+/// Its instruments.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    publishes: Counter<u64>,
+    publish_stages: Histogram<f64>,
+    saves: Counter<u64>,
+    ingested: Counter<u64>,
+    missing: Counter<u64>,
+    outbox: Gauge<u64>,
+    states: Counter<u64>,
+}
+
+impl Metrics {
+    /// The instruments on a meter.
+    pub(crate) fn new(meter: &Meter) -> Metrics {
+        Metrics {
+            publishes: meter
+                .u64_counter("sluice.publishes")
+                .with_description("Packages sent for publishing, by what became of them: created, unchanged, refused")
+                .build(),
+            publish_stages: meter
+                .f64_histogram("sluice.publish.stage.duration")
+                .with_unit("s")
+                .with_description("How long the stages of a publish took: read, compile, evaluate, cases, store")
+                .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+                .build(),
+            saves: meter
+                .u64_counter("sluice.flow.saves")
+                .with_description("Saves of flows, by what became of them: saved, retried, refused")
+                .build(),
+            ingested: meter
+                .u64_counter("sluice.audit.ingested")
+                .with_unit("{record}")
+                .with_description("Audit records that came from executors: accepted, duplicate")
+                .build(),
+            missing: meter
+                .u64_counter("sluice.audit.missing")
+                .with_unit("{record}")
+                .with_description("Audit records that are known to be lost")
+                .build(),
+            outbox: meter
+                .u64_gauge("sluice.audit.outbox")
+                .with_unit("{record}")
+                .with_description("Audit records of edits that are not in the log yet")
+                .build(),
+            states: meter
+                .u64_counter("sluice.watch.states")
+                .with_description("States sent to executors (full, delta) and what they answered (ack, nack)")
+                .build(),
+        }
+    }
+
+    /// A publish ended: `created`, `unchanged`, `refused`.
+    pub(crate) fn published(&self, result: &'static str) {
+        self.publishes.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// A stage of a publish took so long.
+    pub(crate) fn publish_stage(&self, stage: &'static str, took: Duration) {
+        self.publish_stages.record(took.as_secs_f64(), &[KeyValue::new("stage", stage)]);
+    }
+
+    /// A save of a flow ended, or has to be tried again: `saved`, `retried`, `refused`.
+    pub(crate) fn saved(&self, result: &'static str) {
+        self.saves.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// Records came from an executor.
+    pub(crate) fn ingested(&self, accepted: usize, duplicates: usize) {
+        self.ingested.add(accepted as u64, &[KeyValue::new("result", "accepted")]);
+        self.ingested.add(duplicates as u64, &[KeyValue::new("result", "duplicate")]);
+    }
+
+    /// Records are lost.
+    pub(crate) fn missing(&self, records: u64) {
+        self.missing.add(records, &[]);
+    }
+
+    /// So many records wait in the outbox.
+    pub(crate) fn outbox(&self, records: u64) {
+        self.outbox.record(records, &[]);
+    }
+
+    /// Something was told to an executor, or answered by one: `full`, `delta`, `ack`, `nack`.
+    pub(crate) fn state(&self, what: &'static str) {
+        self.states.add(1, &[KeyValue::new("what", what)]);
+    }
+}
