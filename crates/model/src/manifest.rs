@@ -89,12 +89,12 @@ impl Manifest {
 
     /// What it declares and a build does not provide, each named: what is declared must work, so such a package is refused.
     pub fn unmet(&self, provided: &Provided) -> Vec<Diagnostic> {
-        let hosts = !(self.hosts.is_empty() && self.hosts_from_config.is_empty());
-        let secrets = !(self.secrets.is_empty() && self.secrets_from_config.is_empty());
         let asks = |capability| self.capabilities.contains(&capability);
         let checks = [
-            (hosts && !provided.fetch, "hosts", "outbound HTTP"),
-            (secrets && !provided.secrets, "secrets", "secrets"),
+            (!self.hosts.is_empty() && !provided.fetch, "hosts", "outbound HTTP"),
+            (!self.hosts_from_config.is_empty() && !provided.fetch, "hosts_from_config", "outbound HTTP"),
+            (!self.secrets.is_empty() && !provided.secrets, "secrets", "secrets"),
+            (!self.secrets_from_config.is_empty() && !provided.secrets, "secrets_from_config", "secrets"),
             (
                 asks(Capability::Counters) && !provided.counters,
                 "capabilities",

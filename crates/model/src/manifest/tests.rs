@@ -247,7 +247,9 @@ fn what_a_build_does_not_provide_is_named() {
         unmet,
         [
             "action.toml: error: /hosts: this build does not provide outbound HTTP",
+            "action.toml: error: /hosts_from_config: this build does not provide outbound HTTP",
             "action.toml: error: /secrets: this build does not provide secrets",
+            "action.toml: error: /secrets_from_config: this build does not provide secrets",
             "action.toml: error: /capabilities: this build does not provide counters",
             "action.toml: error: /capabilities: this build does not provide kv",
         ]
