@@ -1,0 +1,218 @@
+//! The executor's settings.
+
+use serde::{Deserialize, Serialize};
+use sluice_model::Slug;
+use sluice_serve::config::{Checks, ServerConfig, Settings};
+
+/// The port of Execute.
+pub const PORT: u16 = 7071;
+/// The port of the admin pages.
+pub const ADMIN_PORT: u16 = 7073;
+
+/// What an executor is told. The keys of [`ServerConfig`] stand at the top level: `listen`, `grpc.max_in_flight`, ...
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecutorConfig {
+    /// What every server is told. `grpc.max_in_flight` bounds the executions in flight; each costs its messages and,
+    /// while an Action runs, a slot of the sandbox.
+    #[serde(flatten)]
+    pub server: ServerConfig,
+    /// The control plane, such as `http://127.0.0.1:7070`. Default that.
+    pub control_url: String,
+    /// What the executor hears of.
+    pub subscription: SubscriptionConfig,
+    /// The modules that it keeps.
+    pub modules: ModulesConfig,
+    /// How audit is kept until the control plane has it.
+    pub audit: AuditConfig,
+    /// Where redirects may lead, beside the tenants' own origins.
+    pub redirect: RedirectConfig,
+}
+
+impl Default for ExecutorConfig {
+    fn default() -> ExecutorConfig {
+        ExecutorConfig {
+            server: ServerConfig::on(PORT, ADMIN_PORT, "sluice-executor-data"),
+            control_url: "http://127.0.0.1:7070".into(),
+            subscription: SubscriptionConfig::default(),
+            modules: ModulesConfig::default(),
+            audit: AuditConfig::default(),
+            redirect: RedirectConfig::default(),
+        }
+    }
+}
+
+impl Settings for ExecutorConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        self.server.check(at);
+        let is_url = tonic::transport::Endpoint::from_shared(self.control_url.clone())
+            .is_ok_and(|e| e.uri().scheme_str() == Some("http") && e.uri().host().is_some());
+        at.require("control_url", is_url, "a URL such as http://127.0.0.1:7070");
+        at.section("subscription", &self.subscription);
+        at.section("modules", &self.modules);
+        at.section("audit", &self.audit);
+        at.section("redirect", &self.redirect);
+    }
+}
+
+/// What the executor hears of.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SubscriptionConfig {
+    /// The tenants that are served, by slug; an empty list is all of them, those made later too. Default all. A tenant
+    /// costs its flow revisions in memory, and its modules; another tenant's calls are refused with TENANT_NOT_FOUND.
+    pub tenants: Vec<String>,
+}
+
+impl Settings for SubscriptionConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let slugs = self.tenants.iter().all(|t| Slug::parse(t).is_ok());
+        at.require("tenants", slugs, "a list of tenants' slugs; an empty one is all tenants");
+    }
+}
+
+/// The modules that an executor keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModulesConfig {
+    /// What modules may take in memory, in bytes. Default 512 MiB: some 20,000 small Actions. A module that was put out
+    /// is read from the cache folder when it is needed again, which costs that run about a millisecond.
+    pub memory_bytes: u64,
+    /// What bundles and snapshots may take in the cache folder, in bytes. Default 4 GiB. Those that no flow needs go
+    /// first; what flows need stays, also above the bound.
+    pub disk_bytes: u64,
+    /// How many snapshots are made at once when many versions are new. Default 0: half of the cores, at least one. Each
+    /// takes a core for 1 to 20 ms.
+    pub parallel: usize,
+}
+
+impl Default for ModulesConfig {
+    fn default() -> ModulesConfig {
+        ModulesConfig { memory_bytes: 512 << 20, disk_bytes: 4 << 30, parallel: 0 }
+    }
+}
+
+impl Settings for ModulesConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 40, "bytes");
+        at.range("disk_bytes", self.disk_bytes, 1 << 20..=1 << 44, "bytes");
+        at.range("parallel", self.parallel, 0..=256, "snapshots");
+    }
+}
+
+/// How audit is kept until the control plane has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditConfig {
+    /// What an answer waits for. Default `process`.
+    pub durability: Durability,
+    /// What the spool may take on disk, in bytes. Default 1 GiB: some four million runs.
+    pub spool_max_bytes: u64,
+    /// What happens when the spool is full or cannot be written. Default `refuse`.
+    pub on_spool_failure: OnSpoolFailure,
+    /// Whether records go to the control plane. Default true. With `false` they stay in the spool, until it is full: for
+    /// measuring what an executor costs alone, never for service.
+    pub ship: bool,
+    /// How long records are gathered before they are sent, in milliseconds. Default 20 ms. Shorter costs both planes
+    /// more CPU a record; with `durability = "acked"` it is not applied.
+    pub linger_ms: u64,
+    /// How long the end of the executor waits for the control plane to take what is in the spool, in seconds. Default
+    /// 10 s. What is left is sent by the next start.
+    pub drain_timeout_s: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> AuditConfig {
+        AuditConfig {
+            durability: Durability::Process,
+            spool_max_bytes: 1 << 30,
+            on_spool_failure: OnSpoolFailure::Refuse,
+            ship: true,
+            linger_ms: 20,
+            drain_timeout_s: 10,
+        }
+    }
+}
+
+impl Settings for AuditConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.takes("durability", "\"process\", \"disk\" or \"acked\"");
+        at.range("spool_max_bytes", self.spool_max_bytes, 1 << 20..=1 << 40, "bytes");
+        at.takes("on_spool_failure", "\"refuse\" or \"count_gap\"");
+        let both = self.ship || self.durability != Durability::Acked;
+        at.require("ship", both, "true where audit.durability is \"acked\": nothing would ever be acknowledged");
+        at.range("linger_ms", self.linger_ms, 1..=1_000, "milliseconds");
+        at.range("drain_timeout_s", self.drain_timeout_s, 0..=600, "seconds");
+    }
+}
+
+/// What an answer waits for, so that its audit is not lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The operating system has it: it outlives the process, not the machine. Costs 5 us.
+    Process,
+    /// The disk has it, by an fsync that the calls of one moment share. Costs the disk's time, often 1 to 10 ms.
+    Disk,
+    /// The control plane has it on its disk. Costs a round trip and that disk's time; for executors without a disk of
+    /// their own.
+    Acked,
+}
+
+/// What happens when audit cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSpoolFailure {
+    /// Executions are refused with UNAVAILABLE `AUDIT_UNAVAILABLE`: no run without its record.
+    Refuse,
+    /// Executions go on, and what is missing is counted in a record of its own, `audit.gap`.
+    CountGap,
+}
+
+/// Where redirects may lead, beside the tenants' own origins.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RedirectConfig {
+    /// Whether an http origin on localhost may be among a tenant's, for development. Default false.
+    pub http_localhost: bool,
+}
+
+impl Settings for RedirectConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.takes("http_localhost", "true or false");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_serve::config::{EXECUTOR_PREFIX, Sources};
+
+    #[test]
+    fn the_defaults_are_accepted() {
+        let loaded = Sources::new(EXECUTOR_PREFIX).load::<ExecutorConfig>();
+        assert!(loaded.is_ok(), "{loaded:?}");
+    }
+
+    #[test]
+    fn every_bad_setting_is_refused_by_its_name() {
+        for (key, value) in [
+            ("control_url", "control-plane:7070"),
+            ("subscription.tenants", "acme,Not A Slug"),
+            ("modules.memory_bytes", "12"),
+            ("modules.disk_bytes", "12"),
+            ("modules.parallel", "-1"),
+            ("audit.durability", "hope"),
+            ("audit.spool_max_bytes", "0"),
+            ("audit.on_spool_failure", "ignore"),
+            ("audit.linger_ms", "0"),
+            ("audit.drain_timeout_s", "9999"),
+            ("redirect.http_localhost", "maybe"),
+            ("audit.spool_max", "1"),
+        ] {
+            let refusal = Sources::new(EXECUTOR_PREFIX).flag("--set", key, value).load::<ExecutorConfig>().unwrap_err();
+            assert_eq!(refusal.problems.len(), 1, "{refusal}");
+            assert_eq!(refusal.problems[0].key, key, "{refusal}");
+        }
+        let acked = Sources::new(EXECUTOR_PREFIX)
+            .flag("--set", "audit.durability", "acked")
+            .flag("--set", "audit.ship", "false")
+            .load::<ExecutorConfig>();
+        assert_eq!(acked.unwrap_err().problems[0].key, "audit.ship");
+    }
+}

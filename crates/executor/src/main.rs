@@ -1,0 +1,69 @@
+//! `sluice-executor`: settings, engine, app, drain.
+
+use anyhow::Context as _;
+use clap::Parser;
+use sluice_executor::{Executor, ExecutorConfig, Surroundings};
+use sluice_sandbox::{Engine, EngineOptions};
+use sluice_serve::{
+    About, App, Signals, Telemetry,
+    config::{EXECUTOR_PREFIX, ServerArgs, Sources},
+};
+use std::{io::Write as _, process::ExitCode};
+
+/// The binary's name.
+const NAME: &str = "sluice-executor";
+
+/// Runs the Actions of tenants' flows and answers Execute.
+#[derive(Debug, Parser)]
+#[command(name = NAME, version)]
+struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The control plane, such as http://127.0.0.1:7070
+    #[arg(long, value_name = "URL", env = "SLUICE_CONTROL_URL")]
+    control_url: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There may be no log yet, or none that somebody reads.
+            let _unread = writeln!(std::io::stderr(), "{NAME}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let mut sources = Sources::new(EXECUTOR_PREFIX).environment(std::env::vars_os());
+    if let Some(url) = &args.control_url {
+        sources = sources.flag("--control-url", "control_url", url);
+    }
+    let loaded = args.server.apply(sources).load::<ExecutorConfig>()?;
+    if args.server.print_config {
+        write!(std::io::stdout(), "{}", loaded.effective())?;
+        return Ok(());
+    }
+    let config = loaded.settings;
+    let about = About::new(NAME, env!("CARGO_PKG_VERSION"));
+    let telemetry = Telemetry::start(&about, &config.server.log, &config.server.telemetry)?;
+    let signals = Signals::listen()?;
+
+    let options = EngineOptions { cache_dir: Some(config.server.data.join("engine")), ..EngineOptions::default() };
+    let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await?.context("the sandbox cannot start")?;
+    let identity = engine.identity();
+    let about = about.with("engine", identity.engine.as_str()).with("base_image", identity.base_image.as_str());
+
+    let app = App::build(about, &config.server)?;
+    let around = Surroundings { data: app.data(), readiness: app.readiness(), telemetry: &telemetry };
+    let executor = Executor::start(&config, engine, around).await?;
+    let grpc = executor.service(app.grpc());
+    let running = app.spawn("executor", grpc, &telemetry)?;
+    let (_drained, rest) = running.until_signal(signals).await;
+    executor.finish().await;
+    drop(rest);
+    telemetry.shutdown().await;
+    Ok(())
+}

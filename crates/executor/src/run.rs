@@ -1,0 +1,300 @@
+//! Runs: one execution of a slot, from its input to its verdict.
+//!
+//! The attachments run in order of position; each sees the state and the demands merged so far
+//! ([`sluice_model::slot`]). A run's limit by the clock is the smallest of the attachment's, the version's, what is left of
+//! the slot's budget, and what is left of the caller's patience. Whatever becomes of an attachment (it ran, failed, was
+//! skipped) is in the answer and in audit, and its failure policy decides how the slot goes on.
+
+pub(crate) mod breaker;
+mod emit;
+pub(crate) mod ledger;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    audit::Audit,
+    modules::Modules,
+    state::plan::{AttachmentPlan, Plan, SlotPlan},
+    telemetry::Metrics,
+};
+use jiff::Timestamp;
+use ledger::{Ledger, Subject};
+use sluice_api::types::v1 as wire;
+use sluice_model::{
+    CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Slug, Trigger,
+    input::{ActionRef, AttachmentRef, Context, FlowRef, Mode},
+    redirect::Origin,
+    slot::{HostRules, Lost, SlotAnswer, SlotState},
+};
+use sluice_sandbox::{EncodedInput, Engine, RunReport, RunRequest};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What is kept back of the caller's time, so that the answer arrives before it stops listening.
+const ANSWER_TIME: Duration = Duration::from_millis(2);
+/// Where nothing bounds a slot but its own budget.
+const SHORTEST_RUN: Duration = Duration::from_millis(1);
+
+/// Runs slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    pub(crate) engine: Engine,
+    pub(crate) modules: Modules,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// `redirect.http_localhost`.
+    pub(crate) http_localhost: bool,
+}
+
+/// One execution. It is pinned to one plan from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    pub(crate) subject: Subject,
+    pub(crate) origins: Arc<[Origin]>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) trigger: Trigger,
+    /// When the caller stops waiting.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) include_logs: bool,
+}
+
+/// What became of an execution.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) answer: SlotAnswer,
+    pub(crate) results: Vec<wire::RunResult>,
+}
+
+/// What became of one attachment.
+enum End {
+    Outcome(Box<Outcome>, Vec<Lost>),
+    Failure(Failure),
+    Skipped(Skipped),
+}
+
+/// What a run cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) cpu_us: u64,
+    pub(crate) wall_us: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+/// How long a run may take, and why not longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Its own limit.
+    Own(Limits),
+    /// Less than its own limit.
+    Less(Limits),
+    /// The slot's budget is used up.
+    NoBudget,
+    /// The caller's time is.
+    NoPatience,
+}
+
+impl Runner {
+    /// Runs a slot and keeps its audit. Dropping the future stops the run that goes on; what ran is audited all the same.
+    ///
+    /// # Errors
+    /// `AUDIT_UNAVAILABLE`.
+    pub(crate) async fn run(&self, execution: &Execution, input: CallerInput) -> Result<Ran, sluice_model::Error> {
+        let began = Instant::now();
+        let mut slot_state = SlotState::new(execution.trigger, input.state.clone(), input.token.as_ref());
+        let Some(slot) = execution.plan.slot(execution.trigger).filter(|slot| !slot.attachments.is_empty()) else {
+            return Ok(Ran { answer: slot_state.finish(), results: Vec::new() });
+        };
+        let mut ledger = Ledger::new(&self.audit, &execution.subject);
+        let mut input = assemble(execution, input);
+        let mut results = Vec::with_capacity(slot.attachments.len());
+        for attachment in &slot.attachments {
+            let (end, cost, logs) = if slot_state.is_blocked() {
+                (End::Skipped(Skipped::AfterBlock), Cost::default(), Vec::new())
+            } else if !attachment.enabled {
+                (End::Skipped(Skipped::Disabled), Cost::default(), Vec::new())
+            } else {
+                let left = time_left(began, Instant::now(), slot, attachment, execution.deadline);
+                ledger.begins(attachment);
+                let ran = self.attachment(execution, attachment, left, &mut input, &mut slot_state).await;
+                ledger.ended();
+                ran
+            };
+            if let End::Failure(failure) = &end
+                && policy(attachment, failure) == OnFailure::Block
+            {
+                slot_state.block_by_failure(&attachment.id, failure);
+            }
+            self.metrics.run_ended(execution.trigger, end.label(), cost.wall_us);
+            results.push(ledger.tell(attachment, end, cost, if execution.include_logs { logs } else { Vec::new() }));
+        }
+        ledger.close().await?;
+        let answer = slot_state.finish();
+        Ok(Ran { answer, results })
+    }
+
+    /// One attachment, from its breaker to its merged outcome.
+    async fn attachment(
+        &self,
+        execution: &Execution,
+        attachment: &AttachmentPlan,
+        left: Left,
+        input: &mut Input,
+        slot_state: &mut SlotState,
+    ) -> (End, Cost, Vec<sluice_model::LogLine>) {
+        let nothing = |failure| (End::Failure(failure), Cost::default(), Vec::new());
+        let (limits, own_time) = match left {
+            Left::Own(limits) => (limits, true),
+            Left::Less(limits) => (limits, false),
+            Left::NoBudget => return nothing(wall_limit("the slot's budget was used up before this Action could run")),
+            Left::NoPatience => return nothing(wall_limit("the caller's deadline left no time for this Action to run")),
+        };
+        let Some(permit) = attachment.breaker.admit(Instant::now()) else {
+            return nothing(Failure::new(FailureReason::CircuitOpen, "failed so often that it is not tried for a while"));
+        };
+        let (report, limits) = match self.report(&execution.subject.tenant, attachment, limits, input, slot_state).await {
+            Ok(report) => report,
+            Err(failure) => {
+                // Nothing ran: the breaker learns nothing. A permit that is dropped does not count.
+                return nothing(failure);
+            }
+        };
+        let cost = Cost { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
+        let rules = HostRules { redirect_origins: &execution.origins, http_localhost: self.http_localhost };
+        let merged = report.outcome.and_then(|outcome| {
+            emit::check(&outcome)?;
+            let lost = slot_state.apply(&attachment.id, &outcome, attachment.outcomes.as_deref(), rules);
+            lost.map(|lost| (outcome, lost)).map_err(Failure::invalid_outcome)
+        });
+        let own_time = own_time && limits.wall_ms == attachment.limits.wall_ms;
+        permit.tell(merged.as_ref().is_err_and(|failure| breaker::counts(failure, own_time)), Instant::now());
+        let end = match merged {
+            Ok((outcome, lost)) => End::Outcome(Box::new(outcome), lost),
+            Err(failure) => End::Failure(failure),
+        };
+        (end, cost, report.logs)
+    }
+
+    /// Has the module run, within the limits; loading it counts.
+    async fn report(
+        &self,
+        tenant: &Slug,
+        attachment: &AttachmentPlan,
+        mut limits: Limits,
+        input: &mut Input,
+        slot_state: &SlotState,
+    ) -> Result<(RunReport, Limits), Failure> {
+        let snapshot = match self.modules.resident(&attachment.module) {
+            Some(snapshot) => snapshot,
+            None => {
+                let wall = Duration::from_millis(limits.wall_ms.into());
+                let began = Instant::now();
+                let late = |_| {
+                    let message = format!("its module could not be had within the {} ms that it has", limits.wall_ms);
+                    Failure::new(FailureReason::Unavailable, message)
+                };
+                let loaded = tokio::time::timeout(wall, self.modules.load(tenant, &attachment.module)).await;
+                let snapshot = loaded.map_err(late)??;
+                let used = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+                limits.wall_ms = limits.wall_ms.saturating_sub(used).max(1);
+                snapshot
+            }
+        };
+        input.state.clone_from(slot_state.state());
+        let context = &mut input.context;
+        context.attachment.id.clone_from(&attachment.id);
+        context.attachment.position = attachment.position;
+        context.action.slug = attachment.slug.clone();
+        context.action.version.clone_from(&attachment.version);
+        context.config.clone_from(&attachment.config);
+        context.pending.clone_from(slot_state.pending());
+        context.now = Timestamp::now();
+        context.deadline_ms = limits.wall_ms.into();
+        let encoded = EncodedInput::new(input).map_err(|invalid| {
+            let message = format!("the input cannot be handed on: {}: {}", invalid.pointer, invalid.message);
+            Failure::new(FailureReason::Internal, message)
+        })?;
+        let report = self.engine.run(&snapshot, RunRequest { input: encoded, limits, now: None }).await;
+        Ok((report, limits))
+    }
+}
+
+impl End {
+    /// The word of it in metrics.
+    fn label(&self) -> crate::telemetry::RunLabel {
+        use crate::telemetry::RunLabel;
+        match self {
+            End::Outcome(outcome, _) => RunLabel::Outcome(outcome.kind()),
+            End::Failure(failure) => RunLabel::Failure(failure.reason),
+            End::Skipped(skipped) => RunLabel::Skipped(*skipped),
+        }
+    }
+}
+
+/// What an attachment's policy says to a failure.
+fn policy(attachment: &AttachmentPlan, failure: &Failure) -> OnFailure {
+    if failure.reason.follows_on_unavailable() { attachment.on_unavailable } else { attachment.on_error }
+}
+
+fn wall_limit(message: &str) -> Failure {
+    Failure::new(FailureReason::WallLimit, message)
+}
+
+/// The smallest of all limits by the clock.
+fn time_left(
+    began: Instant,
+    now: Instant,
+    slot: &SlotPlan,
+    attachment: &AttachmentPlan,
+    deadline: Option<Instant>,
+) -> Left {
+    let budget = (began + slot.budget).saturating_duration_since(now);
+    if budget < SHORTEST_RUN {
+        return Left::NoBudget;
+    }
+    let patience = deadline.map(|d| d.saturating_duration_since(now).saturating_sub(ANSWER_TIME));
+    if patience.is_some_and(|p| p < SHORTEST_RUN) {
+        return Left::NoPatience;
+    }
+    let least = patience.map_or(budget, |p| p.min(budget));
+    let least_ms = u32::try_from(least.as_millis()).unwrap_or(u32::MAX);
+    if least_ms < attachment.limits.wall_ms {
+        return Left::Less(Limits { wall_ms: least_ms, ..attachment.limits });
+    }
+    Left::Own(attachment.limits)
+}
+
+/// The input, but for what each attachment has of its own.
+fn assemble(execution: &Execution, caller: CallerInput) -> Input {
+    let subject = &execution.subject;
+    let now = Timestamp::now();
+    let mut request = caller.request;
+    request.id.get_or_insert_with(|| subject.execution_id.clone());
+    request.time.get_or_insert(now);
+    Input {
+        trigger: execution.trigger,
+        user: caller.user,
+        request,
+        state: caller.state,
+        context: Context {
+            tenant: subject.tenant.clone(),
+            organization: caller.organization,
+            sign_in_id: subject.sign_in_id.clone(),
+            execution_id: subject.execution_id.clone(),
+            flow: FlowRef { id: execution.plan.flow.clone(), revision: execution.plan.revision },
+            slot: execution.trigger,
+            attachment: AttachmentRef { id: String::new(), position: 0 },
+            action: ActionRef { slug: execution.plan.flow.clone(), version: String::new() },
+            config: Object::new(),
+            risk: caller.risk,
+            credential: caller.credential,
+            session: caller.session,
+            token: caller.token,
+            pending: sluice_model::slot::Pending::default(),
+            now,
+            deadline_ms: 0,
+            mode: Mode::Live,
+        },
+    }
+}

@@ -1,0 +1,166 @@
+//! Plans: a flow revision with everything looked up that its runs need.
+
+use super::update::{Name, Refused, VersionUpsert};
+use crate::{
+    modules::{Module, Modules},
+    run::breaker::Breaker,
+};
+use parking_lot::Mutex;
+use semver::Version;
+use sluice_model::{
+    AttachmentId, FlowRevision, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, limits::MAX_ATTACHMENTS_A_SLOT, schema,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+/// A version, as attachments need it.
+#[derive(Debug)]
+pub(crate) struct VersionInfo {
+    limits: Limits,
+    outcomes: Option<Arc<[OutcomeKind]>>,
+    schema: Option<Object>,
+    /// Its module, shared by all versions of the same bundle.
+    pub(crate) module: Arc<Module>,
+}
+
+/// A flow revision, ready to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) flow: Slug,
+    pub(crate) revision: u64,
+    slots: Vec<SlotPlan>,
+}
+
+/// A slot.
+#[derive(Debug)]
+pub(crate) struct SlotPlan {
+    trigger: Trigger,
+    /// What its runs may take together, by the clock.
+    pub(crate) budget: Duration,
+    /// In order of position.
+    pub(crate) attachments: Vec<AttachmentPlan>,
+}
+
+/// An attachment.
+#[derive(Debug)]
+pub(crate) struct AttachmentPlan {
+    pub(crate) id: AttachmentId,
+    pub(crate) slug: Slug,
+    /// The exact version, as text.
+    pub(crate) version: String,
+    /// From 1.
+    pub(crate) position: u64,
+    pub(crate) enabled: bool,
+    /// With its defaults filled in.
+    pub(crate) config: Object,
+    pub(crate) on_error: OnFailure,
+    pub(crate) on_unavailable: OnFailure,
+    /// The version's, with the attachment's own wall limit where that is smaller.
+    pub(crate) limits: Limits,
+    /// None: any that the trigger allows.
+    pub(crate) outcomes: Option<Arc<[OutcomeKind]>>,
+    pub(crate) module: Arc<Module>,
+    pub(crate) breaker: Arc<Breaker>,
+}
+
+impl Plan {
+    /// What runs at a trigger; none where the flow has nothing there.
+    pub(crate) fn slot(&self, trigger: Trigger) -> Option<&SlotPlan> {
+        self.slots.iter().find(|slot| slot.trigger == trigger)
+    }
+
+    /// Every module that it needs.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Arc<Module>> {
+        self.slots.iter().flat_map(|slot| &slot.attachments).map(|attachment| &attachment.module)
+    }
+}
+
+type BreakerKey = (Slug, AttachmentId, Version);
+
+/// Makes plans. It keeps the circuit breakers, so that a new revision does not forget which attachment fails.
+#[derive(Debug)]
+pub(crate) struct Planner {
+    modules: Modules,
+    breakers: Mutex<HashMap<BreakerKey, Weak<Breaker>>>,
+}
+
+impl Planner {
+    pub(crate) fn new(modules: Modules) -> Planner {
+        Planner { modules, breakers: Mutex::default() }
+    }
+
+    /// What attachments need to know of a version.
+    pub(crate) fn version(&self, version: &VersionUpsert) -> VersionInfo {
+        VersionInfo {
+            limits: version.limits,
+            outcomes: version.outcomes.as_deref().map(Arc::from),
+            schema: version.schema.clone(),
+            module: self.modules.module(&version.bundle_digest),
+        }
+    }
+
+    /// Looks everything up that a revision names.
+    ///
+    /// # Errors
+    /// A version that it pins was never sent, or a slot has more than it may.
+    pub(crate) fn plan(
+        &self,
+        revision: FlowRevision,
+        find: impl Fn(&Slug, &Version) -> Option<Arc<VersionInfo>>,
+    ) -> Result<Plan, Refused> {
+        let refused = |reason: String| Refused::of(Name::flow(&revision), reason);
+        let mut slots = Vec::with_capacity(revision.slots.len());
+        for slot in &revision.slots {
+            if slot.attachments.len() > MAX_ATTACHMENTS_A_SLOT {
+                let count = slot.attachments.len();
+                return Err(refused(format!("slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}", slot.trigger)));
+            }
+            let mut attachments = Vec::with_capacity(slot.attachments.len());
+            for (attachment, position) in slot.attachments.iter().zip(1u64..) {
+                let Some(version) = find(&attachment.slug, &attachment.version) else {
+                    let (slug, version) = (&attachment.slug, &attachment.version);
+                    return Err(refused(format!("attachment {} pins {slug}@{version}, which was never sent", attachment.id)));
+                };
+                let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
+                let config = attachment.config.clone();
+                attachments.push(AttachmentPlan {
+                    id: attachment.id.clone(),
+                    slug: attachment.slug.clone(),
+                    version: attachment.version.to_string(),
+                    position,
+                    enabled: attachment.enabled,
+                    config: match &version.schema {
+                        Some(schema) => schema::fill_defaults(schema, config),
+                        None => config,
+                    },
+                    on_error: attachment.on_error,
+                    on_unavailable: attachment.on_unavailable,
+                    limits: Limits { wall_ms, ..version.limits },
+                    outcomes: version.outcomes.clone(),
+                    module: Arc::clone(&version.module),
+                    breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),
+                });
+            }
+            slots.push(SlotPlan { trigger: slot.trigger, budget: Duration::from_millis(slot.budget_ms.into()), attachments });
+        }
+        Ok(Plan { flow: revision.flow, revision: revision.revision, slots })
+    }
+
+    fn breaker(&self, key: BreakerKey) -> Arc<Breaker> {
+        let mut breakers = self.breakers.lock();
+        if let Some(breaker) = breakers.get(&key).and_then(Weak::upgrade) {
+            return breaker;
+        }
+        let breaker = Arc::new(Breaker::new(Instant::now()));
+        breakers.insert(key, Arc::downgrade(&breaker));
+        breaker
+    }
+
+    /// Forgets the breakers of attachments that no revision has any more.
+    pub(crate) fn sweep(&self) {
+        self.breakers.lock().retain(|_, breaker| breaker.strong_count() > 0);
+    }
+}
