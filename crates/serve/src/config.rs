@@ -52,11 +52,14 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
     fn check(&self, at: &mut Checks<'_>);
 }
 
+/// A settings file, and who named it.
+type NamedFile = (PathBuf, Origin);
+
 /// Where a server's settings come from.
 #[derive(Debug)]
 pub struct Sources {
     prefix: &'static str,
-    file: Option<(PathBuf, Origin)>,
+    file: Option<NamedFile>,
     variables: Vec<(OsString, OsString)>,
     flags: Vec<Setter>,
 }
@@ -155,7 +158,7 @@ impl Sources {
         &self,
         known: &BTreeSet<String>,
         problems: &mut Vec<Problem>,
-    ) -> Result<(Option<(PathBuf, Origin)>, Vec<Setter>), Refusal> {
+    ) -> Result<(Option<NamedFile>, Vec<Setter>), Refusal> {
         let mut by_variable: BTreeMap<String, &String> = BTreeMap::new();
         for key in known {
             let variable = format!("{}{}", self.prefix, key.replace('.', "_").to_uppercase());

@@ -120,8 +120,9 @@ where
     let _slower = stream.set_nodelay(true);
     // Pings find dead connections only once HTTP/2 is spoken: a connection that never says a word is closed here.
     // (Peeked, since readiness alone may be reported of a socket that has nothing to read.)
+    let mut byte = [0];
     tokio::select! {
-        spoken = tokio::time::timeout(first_byte, stream.peek(&mut [0])) => {
+        spoken = tokio::time::timeout(first_byte, stream.peek(&mut byte)) => {
             if !matches!(spoken, Ok(Ok(1))) {
                 tracing::debug!(%peer, "a connection is closed, it said nothing");
                 return;

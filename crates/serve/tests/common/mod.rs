@@ -89,7 +89,7 @@ impl Echo {
         let first = futures_util::stream::once(async { Ok("first".to_owned()) });
         let rest: BoxStream<'static, Result<String, Status>> = match request.get_ref().as_str() {
             // Lives until the drain, as a good stream does.
-            "drained" => futures_util::stream::pending().take_until(self.drain.clone().unwrap().begun()).boxed(),
+            "drained" => futures_util::stream::pending().take_until(self.drain.unwrap().begun()).boxed(),
             // Lives for ever.
             "stuck" => futures_util::stream::pending().boxed(),
             // Sends more than any window, for ever.
