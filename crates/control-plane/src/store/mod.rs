@@ -200,7 +200,7 @@ pub enum StoreError {
         /// What, and what it takes.
         detail: String,
     },
-    /// The folder cannot be opened as a store. Nothing in it was changed.
+    /// The folder cannot be opened as a store.
     #[error("the store in {} cannot be opened: {detail}", folder.display())]
     Folder {
         /// The store's folder.

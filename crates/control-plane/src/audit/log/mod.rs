@@ -19,6 +19,8 @@ mod segment;
 mod writer;
 
 #[cfg(test)]
+mod query_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod tests;

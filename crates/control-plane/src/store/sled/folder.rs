@@ -4,19 +4,24 @@
 //! FOLDER/LOCK      held by the process that has the store open
 //! FOLDER/MARKER    written when the database was first made durable; its text is the database's name
 //! FOLDER/sled/     sled's own; a row in it holds the same name
+//! FOLDER/NEWEST    the newest commit that was acknowledged (u64) and its CRC-32
 //! ```
 //! The marker is what tells a new folder from one that lost its database. A database without a marker is one whose making was
 //! cut short before anything was acknowledged from it, so the marker is then written.
+//! `NEWEST` is what tells a database that lost its end: sled takes what it can read for all there was. It is written before
+//! every acknowledgement and not synced, so after a power cut it may be older than it should, never newer.
 
-use crate::store::StoreError;
 use crate::store::lock::FolderLock;
+use crate::store::{Revision, StoreError};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MARKER: &str = "MARKER";
 const DATABASE: &str = "sled";
+const NEWEST: &str = "NEWEST";
 
 /// The row of the database that holds its name.
 const NAME: &[u8] = b"name";
@@ -30,6 +35,7 @@ const SLED_LOCK_RETRY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    newest: File,
     _lock: FolderLock,
 }
 
@@ -54,7 +60,9 @@ impl Folder {
         if marker.is_some() && !database.join("db").is_file() {
             return Err(unreadable(path, &format!("{MARKER} says that it held a store, but {DATABASE}/db is gone")));
         }
-        let folder = Folder { path, _lock: lock };
+        let newest = File::options().create(true).truncate(false).read(true).write(true).open(path.join(NEWEST));
+        let newest = newest.map_err(failed)?;
+        let folder = Folder { path, newest, _lock: lock };
         let db = patiently(|| open(&database)).map_err(|error| folder.unreadable(&format!("sled says: {error}")))?;
         let name = db.get(NAME).map_err(|error| folder.unreadable(&error.to_string()))?;
         let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
@@ -73,6 +81,30 @@ impl Folder {
         Ok((folder, db))
     }
 
+    /// The newest commit that was acknowledged, as far as is known: 0 where nothing is.
+    pub(super) fn acknowledged(&self) -> Result<Revision, StoreError> {
+        let mut bytes = [0; size_of::<u64>() + size_of::<u32>()];
+        match self.newest.read_exact_at(&mut bytes, 0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Revision(0)),
+            Err(error) => return Err(failed_in(self)(error)),
+        }
+        let [number @ .., a, b, c, d] = bytes;
+        if crc32fast::hash(&number) != u32::from_le_bytes([a, b, c, d]) {
+            tracing::warn!(folder = %self.path.display(), "{NEWEST} is damaged: whether the store is complete is not known");
+            return Ok(Revision(0));
+        }
+        Ok(Revision(u64::from_le_bytes(number)))
+    }
+
+    /// Notes that a commit is about to be acknowledged.
+    pub(super) fn acknowledge(&self, revision: Revision) -> io::Result<()> {
+        let number = revision.0.to_le_bytes();
+        let mut bytes = number.to_vec();
+        bytes.extend_from_slice(&crc32fast::hash(&number).to_le_bytes());
+        self.newest.write_all_at(&bytes, 0)
+    }
+
     fn mark(&self, name: &str) -> io::Result<()> {
         let half = self.path.join(format!("{MARKER}.half"));
         let mut file = File::create(&half)?;
@@ -89,7 +121,8 @@ impl Folder {
 }
 
 /// Opens sled while its own lock is still being freed. Ours is held, so no other process has the database open.
-fn patiently(open: impl Fn() -> ::sled::Result<::sled::Db>) -> ::sled::Result<::sled::Db> {
+#[expect(clippy::disallowed_methods, reason = "a store is opened on a blocking thread")]
+pub(super) fn patiently(open: impl Fn() -> ::sled::Result<::sled::Db>) -> ::sled::Result<::sled::Db> {
     let started = Instant::now();
     loop {
         match open() {
@@ -107,6 +140,6 @@ fn failed_in(folder: &Folder) -> impl Fn(io::Error) -> StoreError + '_ {
 
 /// The error of a folder that held a store which cannot be served.
 pub(super) fn unreadable(folder: PathBuf, detail: &str) -> StoreError {
-    let advice = "it is left as it is: move it aside, put a copy of the folder from a backup in its place, and start again";
+    let advice = "move the folder aside, put a copy of it from a backup in its place, and start again";
     StoreError::Folder { folder, detail: format!("{detail}; {advice}") }
 }

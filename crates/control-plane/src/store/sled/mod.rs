@@ -66,8 +66,8 @@ impl SledStore {
     /// Opens the store in a folder, or makes it where there never was one. It can tell the changes of its last
     /// `changes_kept` commits (1 at least; some 100 bytes each).
     ///
-    /// Refused, with nothing changed: a folder that another process holds, one that sled cannot read, and one whose
-    /// database is gone or is another's although its marker says that there was one.
+    /// Refused: a folder that another process holds, one that sled cannot read, and one whose database is gone, is
+    /// another's, or lost commits that were acknowledged. (sled itself rewrites files that it cannot read.)
     pub async fn open(folder: PathBuf, changes_kept: u64) -> Result<SledStore, StoreError> {
         let shown = folder.clone();
         let opened = tokio::task::spawn_blocking(move || Inner::open(folder, changes_kept.max(1))).await;
@@ -123,8 +123,13 @@ impl Inner {
         Ok(inner)
     }
 
-    /// The newest commit's changes must be there: a database that lost its tail is not served.
+    /// The newest commit must be there, and its changes: a database that lost its end is not served.
     fn check_newest(&self, newest: Revision) -> Result<(), StoreError> {
+        let acknowledged = self.folder.acknowledged()?;
+        if newest < acknowledged {
+            let detail = format!("its newest commit is {newest}, but {acknowledged} was acknowledged");
+            return Err(self.folder.unreadable(&detail));
+        }
         let last = self.tree.scan_prefix([Space::Changes as u8]).next_back().transpose();
         let last = match last.map_err(|error| self.stop(&error))? {
             Some((key, _)) => codec::revision_of_changes(&key)?,
@@ -216,9 +221,8 @@ impl Inner {
             if *inner.durable.borrow() >= wanted {
                 return Ok(());
             }
-            inner.running()?;
             let applied = *inner.applied.read();
-            inner.tree.flush_async().await.map_err(|error| inner.stop(&error))?;
+            Inner::blocking(Arc::clone(&inner), move |inner| inner.flush(applied)).await?;
             inner.durable.send_replace(applied);
             Ok(())
         };
@@ -226,6 +230,11 @@ impl Inner {
             Ok(done) => done,
             Err(panic) => Err(inner.stop(&panic)),
         }
+    }
+
+    fn flush(&self, applied: Revision) -> Result<(), StoreError> {
+        self.tree.flush().map_err(|error| self.stop(&error))?;
+        self.folder.acknowledge(applied).map_err(|error| self.stop(&error))
     }
 
     fn row(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {

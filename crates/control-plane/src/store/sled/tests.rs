@@ -31,7 +31,8 @@ fn key(name: &str) -> Key {
 
 /// Opens sled itself, as nobody should, to damage what is in it.
 fn raw(folder: &Path, damage: impl FnOnce(&::sled::Db)) {
-    let db = ::sled::Config::new().path(folder.join("sled")).flush_every_ms(None).open().unwrap();
+    let open = || ::sled::Config::new().path(folder.join("sled")).flush_every_ms(None).open();
+    let db = super::folder::patiently(open).unwrap();
     damage(&db);
     db.flush().unwrap();
 }
@@ -90,7 +91,7 @@ async fn a_crash_between_database_and_marker_is_no_loss() {
 }
 
 #[tokio::test]
-async fn files_that_sled_cannot_read_are_a_clear_refusal_and_stay_as_they_are() {
+async fn files_that_sled_cannot_read_are_a_clear_refusal() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     for at in 0..200u64 {
@@ -100,10 +101,37 @@ async fn files_that_sled_cannot_read_are_a_clear_refusal_and_stay_as_they_are() 
     let file = folder.path().join("sled").join("db");
     let whole = std::fs::read(&file).unwrap();
     for damaged in [vec![0; whole.len()], vec![0xA5; whole.len()], vec![]] {
-        std::fs::write(&file, &damaged).unwrap();
+        std::fs::write(&file, damaged).unwrap();
         let detail = refusal(folder.path()).await;
         assert!(detail.contains("move it aside"), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_lost_its_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    store.commit(Batch::new().put(key("a"), vec![1])).await.unwrap();
+    drop(store);
+    let older: Vec<(PathBuf, Vec<u8>)> = std::fs::read_dir(folder.path().join("sled"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    let store = open(folder.path()).await;
+    store.commit(Batch::new().put(key("a"), vec![2])).await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    std::fs::create_dir(folder.path().join("sled")).unwrap();
+    for (path, content) in older {
+        std::fs::write(path, content).unwrap();
+    }
+    let detail = refusal(folder.path()).await;
+    assert!(detail.contains("its newest commit is 1, but 2 was acknowledged"), "{detail}");
+    // What says so may itself be damaged; then nothing is known, and what is there is served.
+    std::fs::write(folder.path().join("NEWEST"), [7; 12]).unwrap();
+    assert_eq!(open(folder.path()).await.newest().await.unwrap(), Revision(1));
 }
 
 #[tokio::test]
@@ -147,7 +175,7 @@ async fn a_corrupt_value_is_an_error_and_never_absent() {
 }
 
 #[tokio::test]
-async fn a_database_that_lost_its_tail_is_refused() {
+async fn a_database_without_its_newest_changes_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     for _ in 0..3 {
