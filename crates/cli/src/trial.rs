@@ -1,0 +1,304 @@
+//! A trial: an unpublished package run on this machine, through the same compiler, sandbox and checks as a published one.
+//!
+//! What differs from an executor: the mode is `test`, what the host fills in says so, and redirects may lead to any https
+//! origin unless some are named, since no tenant is known that could allow them.
+
+use crate::{stop::Stop, view::run::Run};
+use jiff::Timestamp;
+use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
+use sluice_control_plane::{catalogue::cases, config::EngineConfig};
+use sluice_model::{
+    CallerInput, Code, Error, Failure, FailureReason, Input, Invalid, Object, Outcome, OutcomeKind, RunResult, Slug,
+    Trigger,
+    input::{ActionRef, AttachmentRef, Context, FlowRef, Mode},
+    manifest::Provided,
+    outcome::Decision,
+    redirect::{self, Origin},
+    schema,
+    slot::{HostRules, Pending, SlotState},
+};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use std::{path::PathBuf, sync::Arc};
+
+/// What the host's own ids are in a trial: of the tenant, the flow, the attachment, the sign-in and the execution.
+const ID: &str = "test";
+/// The version of a package whose action.toml names none. It sorts before all others, and can never be published to.
+const UNPUBLISHED: &str = "0.0.0-test";
+
+/// A package that is compiled, evaluated, and ready to run.
+pub(crate) struct Trial {
+    pub(crate) package: Package,
+    engine: Engine,
+    snapshot: Arc<Snapshot>,
+    slug: Slug,
+    version: String,
+    origins: Option<Vec<Origin>>,
+}
+
+/// One run of a trial. The config has its defaults filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) trigger: Trigger,
+    pub(crate) config: Object,
+    pub(crate) input: CallerInput,
+    /// What the clock says; `None` is the clock of this machine.
+    pub(crate) now: Option<Timestamp>,
+}
+
+impl Trial {
+    /// Compiles a package in a child process, and evaluates it in the sandbox. `origins` are where redirects may lead;
+    /// `None` is anywhere.
+    ///
+    /// # Errors
+    /// What the package has wrong, as a publish would refuse it; or what this machine lacks.
+    pub(crate) async fn prepare(package: Package, origins: Option<Vec<Origin>>) -> Result<Trial, Stop> {
+        let unmet = package.unmet(&Provided::THIS_BUILD);
+        if !unmet.is_empty() {
+            return Err(Stop::package(&unmet));
+        }
+        // The compiler waits for its child, and an engine that is not in the cache is compiled for seconds: side by side.
+        let compiled = tokio::task::spawn_blocking(move || {
+            let options = ChildOptions::this_program().map_err(CompileError::Unavailable)?;
+            compile_in_child(&package, &options).map(|bundle| (package, bundle))
+        });
+        let engine = tokio::task::spawn_blocking(|| {
+            Engine::new(EngineOptions {
+                cache_dir: engine_cache(),
+                max_runs_in_flight: 1,
+                ..EngineOptions::default()
+            })
+        });
+        let (package, bundle) = joined(compiled.await)?.map_err(|error| match error {
+            CompileError::Refused(found) => Stop::package(&found),
+            CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
+        })?;
+        let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
+        let snapshot = engine
+            .snapshot(&bundle)
+            .await
+            .map_err(|failure| unpublishable(&failure))?;
+        let version = package
+            .manifest
+            .version
+            .as_ref()
+            .map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
+        let slug = package.manifest.slug.clone();
+        Ok(Trial {
+            package,
+            engine,
+            snapshot: Arc::new(snapshot),
+            slug,
+            version,
+            origins,
+        })
+    }
+
+    /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
+    pub(crate) fn config(&self, config: &Object) -> Result<Object, Vec<Invalid>> {
+        let filled = schema::validate(self.package.schema.as_ref(), &serde_json::Value::Object(config.clone()))?;
+        match filled {
+            serde_json::Value::Object(config) => Ok(config),
+            // A schema's top level is an object.
+            _ => Err(vec![Invalid::here("expected an object")]),
+        }
+    }
+
+    /// Whether the package is made for a trigger.
+    pub(crate) fn check_trigger(&self, trigger: Trigger) -> Result<(), Stop> {
+        let triggers = &self.package.manifest.triggers;
+        if triggers.contains(&trigger) {
+            return Ok(());
+        }
+        let made_for: Vec<&str> = triggers.iter().map(|t| t.as_str()).collect();
+        let message = format!("{} is made for {}", self.slug, made_for.join(", "));
+        let error = Error::field("trigger", message);
+        Err(Error {
+            reason: "TRIGGER_NOT_SUPPORTED".into(),
+            ..error
+        }
+        .into())
+    }
+
+    /// Runs the package's own cases, as a publish does.
+    pub(crate) async fn cases(&self) -> Vec<cases::CaseResult> {
+        cases::run(&self.engine, &self.package, &self.snapshot).await
+    }
+
+    /// Runs it once.
+    pub(crate) async fn run(&self, attempt: Attempt) -> Run {
+        let (trigger, now) = (attempt.trigger, attempt.now);
+        let input = self.input(attempt);
+        let mut slot = SlotState::new(trigger, input.state.clone(), input.context.token.as_ref());
+        let limits = self.package.manifest.limits;
+        let (outcome, report) = match EncodedInput::new(&input) {
+            Ok(input) => {
+                let report = self.engine.run(&self.snapshot, RunRequest { input, limits, now }).await;
+                (
+                    report
+                        .outcome
+                        .clone()
+                        .and_then(|outcome| self.judge(outcome, &mut slot)),
+                    Some(report),
+                )
+            }
+            Err(invalid) => (
+                Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))),
+                None,
+            ),
+        };
+        let (outcome, failure) = match outcome {
+            Ok(outcome) => (Some(outcome), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let emits = outcome.as_ref().map(|o| o.emit.clone()).unwrap_or_default();
+        let run = RunResult {
+            attachment: ID.to_owned(),
+            slug: self.slug.clone(),
+            version: self.version.clone(),
+            outcome,
+            failure,
+            skipped: None,
+            cpu_us: report.as_ref().map_or(0, |r| r.cpu_us),
+            wall_us: report.as_ref().map_or(0, |r| r.wall_us),
+            memory_bytes: report.as_ref().map_or(0, |r| r.memory_bytes),
+            logs: report.map(|r| r.logs).unwrap_or_default(),
+        };
+        Run {
+            run,
+            emits: Some(emits),
+        }
+    }
+
+    /// What the host checks of every outcome, as an executor does.
+    fn judge(&self, outcome: Outcome, slot: &mut SlotState) -> Result<Outcome, Failure> {
+        let anywhere: Vec<Origin>;
+        let origins = match (&self.origins, &outcome.decision) {
+            (Some(origins), _) => origins.as_slice(),
+            (None, Decision::Redirect(redirect)) => {
+                anywhere = origin_of(&redirect.url).into_iter().collect();
+                anywhere.as_slice()
+            }
+            (None, _) => &[],
+        };
+        check_emits(&outcome)?;
+        let declared: Option<&[OutcomeKind]> = self.package.manifest.outcomes.as_deref();
+        // Where any origin will do, one on this machine will, too: as in a package's cases.
+        let rules = HostRules {
+            redirect_origins: origins,
+            http_localhost: true,
+        };
+        slot.apply(ID, &outcome, declared, rules)
+            .map_err(Failure::invalid_outcome)?;
+        Ok(outcome)
+    }
+
+    /// The whole input: what the caller sent, and what the host says.
+    fn input(&self, attempt: Attempt) -> Input {
+        let Attempt {
+            trigger,
+            config,
+            mut input,
+            now,
+        } = attempt;
+        let now = now.unwrap_or_else(Timestamp::now);
+        input.drop_unusable_risk();
+        let CallerInput {
+            user,
+            mut request,
+            state,
+            organization,
+            risk,
+            credential,
+            session,
+            token,
+        } = input;
+        request.id.get_or_insert_with(|| ID.to_owned());
+        request.time.get_or_insert(now);
+        let context = Context {
+            tenant: self.named(),
+            organization,
+            sign_in_id: ID.to_owned(),
+            execution_id: ID.to_owned(),
+            flow: FlowRef {
+                id: self.named(),
+                revision: 1,
+            },
+            slot: trigger,
+            attachment: AttachmentRef {
+                id: ID.to_owned(),
+                position: 1,
+            },
+            action: ActionRef {
+                slug: self.slug.clone(),
+                version: self.version.clone(),
+            },
+            config,
+            risk,
+            credential,
+            session,
+            token,
+            pending: Pending::default(),
+            now,
+            deadline_ms: u64::from(self.package.manifest.limits.wall_ms),
+            mode: Mode::Test,
+        };
+        Input {
+            trigger,
+            user,
+            request,
+            state,
+            context,
+        }
+    }
+
+    fn named(&self) -> Slug {
+        // `test` is a slug; the Action's own is the fallback that needs no panic.
+        Slug::parse(ID).unwrap_or_else(|_| self.slug.clone())
+    }
+}
+
+/// An executor's word on emits: nothing that a version of this build can declare is somewhere to send to.
+fn check_emits(outcome: &Outcome) -> Result<(), Failure> {
+    let targets = outcome
+        .emit
+        .iter()
+        .enumerate()
+        .flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
+    let Some((i, j, target)) = targets.into_iter().next() else {
+        return Ok(());
+    };
+    let what = match (&target.url, &target.url_secret) {
+        (None, Some(secret)) => format!("the secret {secret}"),
+        _ => "the host of its URL".to_owned(),
+    };
+    let message = format!("emit[{i}].to[{j}]: {what} is not declared by the version");
+    Err(Failure::new(FailureReason::CapabilityDenied, message))
+}
+
+/// The origin of a URL, where it is one that could ever be allowed.
+fn origin_of(url: &str) -> Option<Origin> {
+    let url = redirect::parse(url).ok()?;
+    Origin::parse(&url.origin().ascii_serialization()).ok()
+}
+
+/// A module that cannot be evaluated cannot be published: told as the publish would.
+fn unpublishable(failure: &Failure) -> Stop {
+    let place = crate::view::run::place(failure).unwrap_or_default();
+    let stack = failure.stack.as_deref().map(|s| format!("\n{s}")).unwrap_or_default();
+    let message = format!("{} ({}){stack}", failure.message, failure.reason);
+    let error = Error::new(
+        Code::InvalidArgument,
+        "INVALID_PACKAGE",
+        "the top level of the package cannot be evaluated",
+    );
+    error.with_field(place, message).into()
+}
+
+fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Result<T, Stop> {
+    done.map_err(|e| Stop::local("INTERNAL", format!("a part of this command failed: {e}")))
+}
+
+/// Where the compiled engine is kept between commands: where the control plane keeps it.
+pub(crate) fn engine_cache() -> Option<PathBuf> {
+    EngineConfig::default().cache
+}

@@ -1,0 +1,311 @@
+//! `sluice flow`
+
+use super::{PageArgs, RequestId};
+use crate::{
+    client::{ControlUrl, TenantArg, Wire},
+    file,
+    screen::Screen,
+    stop::Stop,
+    view::{
+        Page,
+        flow::{Flow, FlowEntry, Saved},
+    },
+};
+use clap::{Args, Subcommand, ValueEnum};
+use sluice_api::{
+    control::v1::{self as control, flow_service_client::FlowServiceClient},
+    convert::{Ctx as _, json, required, to_duration},
+    types::v1 as wire,
+};
+use std::{path::PathBuf, time::Duration};
+
+/// How long a save waits for the last executor.
+const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
+/// What an answer may take besides.
+const ROLLOUT_SLACK: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a flow; nothing is attached to it
+    Create {
+        /// Its slug: a to z, 0 to 9 and -, the first a letter
+        flow: String,
+        #[command(flatten)]
+        save: SaveArgs,
+    },
+    /// Attach an Action to a slot
+    Attach(AttachArgs),
+    /// Change the version that an attachment runs
+    Pin {
+        /// The flow's slug
+        flow: String,
+        /// The attachment's id, as `flow show` and `flow attach` tell it
+        attachment: String,
+        /// An exact version, or a range such as ^1 that is resolved now
+        #[arg(long, value_name = "VERSION")]
+        version: String,
+        #[command(flatten)]
+        edit: EditArgs,
+    },
+    /// Show a flow: its slots, and what is attached to them
+    Show {
+        /// The flow's slug
+        flow: String,
+        /// The revision; without it the newest
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        revision: u64,
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// List the flows of the tenant
+    List {
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// The flow's slug
+    flow: String,
+    /// The slot, such as post-login
+    #[arg(long, value_name = "TRIGGER")]
+    trigger: String,
+    /// The Action: SLUG@VERSION; a range such as SLUG@^1, or SLUG alone, is resolved now
+    #[arg(long, value_name = "SLUG@VERSION")]
+    action: String,
+    /// A JSON file with its config; - is standard input
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Its place in the slot, from 1; without it the last
+    #[arg(long, value_name = "N")]
+    position: Option<u32>,
+    /// What a failed run does
+    #[arg(long, value_name = "POLICY")]
+    on_error: Option<Policy>,
+    /// What a run does that cannot be had
+    #[arg(long, value_name = "POLICY")]
+    on_unavailable: Option<Policy>,
+    /// How long a run may take by the clock, 1 to 5000 milliseconds; without it the version's own limit
+    #[arg(long, value_name = "N")]
+    wall_ms: Option<u32>,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// What every save takes.
+#[derive(Debug, Args)]
+pub(crate) struct SaveArgs {
+    #[command(flatten)]
+    tenant: TenantArg,
+    /// Do not wait for the executors
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    request: RequestId,
+    #[command(flatten)]
+    control: ControlUrl,
+}
+
+/// What every change of a flow that is there takes.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// The etag of the revision to be changed: refused where somebody else was faster
+    #[arg(long, value_name = "ETAG", default_value = "", hide_default_value = true)]
+    etag: String,
+    #[command(flatten)]
+    save: SaveArgs,
+}
+
+/// What a failure does to the sign-in.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Policy {
+    /// The slot blocks
+    Block,
+    /// The slot goes on without it
+    Continue,
+}
+
+impl Policy {
+    /// The wire's number; unspecified where nothing is said.
+    fn number(policy: Option<Policy>) -> i32 {
+        let number = match policy {
+            None => wire::OnFailure::Unspecified,
+            Some(Policy::Block) => wire::OnFailure::Block,
+            Some(Policy::Continue) => wire::OnFailure::Continue,
+        };
+        number.into()
+    }
+}
+
+pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
+    match command {
+        Command::Create { flow, save } => create(flow, save, screen).await,
+        Command::Attach(args) => attach(args, screen).await,
+        Command::Pin {
+            flow,
+            attachment,
+            version,
+            edit,
+        } => pin(flow, attachment, version, edit, screen).await,
+        Command::Show {
+            flow,
+            revision,
+            tenant,
+            control,
+        } => {
+            let request = control::GetFlowRequest {
+                tenant: tenant.tenant,
+                flow,
+                revision,
+            };
+            let answer = control.flows().await?.get_flow(request).await?.into_inner();
+            screen.show(&Flow::try_from(answer)?);
+            Ok(())
+        }
+        Command::List {
+            tenant: TenantArg { tenant },
+            page,
+            control,
+        } => {
+            let request = control::ListFlowsRequest {
+                tenant,
+                page_size: page.limit,
+                page_token: page.page_token,
+            };
+            let answer = control.flows().await?.list_flows(request).await?.into_inner();
+            let entries = answer
+                .flows
+                .into_iter()
+                .map(FlowEntry::try_from)
+                .collect::<Result<_, _>>()?;
+            screen.show(&Page::<FlowEntry> {
+                entries,
+                next_page_token: answer.next_page_token,
+            });
+            Ok(())
+        }
+    }
+}
+
+async fn create(flow: String, save: SaveArgs, screen: &Screen) -> Result<(), Stop> {
+    let request = control::CreateFlowRequest {
+        tenant: save.tenant.tenant.clone(),
+        flow: flow.clone(),
+        request_id: save.request.request_id.clone(),
+    };
+    let mut flows = save.control.flows().await?;
+    let saved = flows.create_flow(request).await?.into_inner().saved;
+    let next = format!("Next: sluice flow attach {flow} --trigger post-login --action SLUG@VERSION");
+    show_saved(saved, format!("flow {flow} made"), next, &save, flows, screen).await
+}
+
+async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
+    let AttachArgs {
+        flow,
+        trigger,
+        action,
+        config,
+        position,
+        on_error,
+        on_unavailable,
+        wall_ms,
+        edit,
+    } = args;
+    let (slug, version) = action.split_once('@').unwrap_or((&action, ""));
+    let request = control::AttachActionRequest {
+        tenant: edit.save.tenant.tenant.clone(),
+        flow: flow.clone(),
+        trigger: trigger.clone(),
+        slug: slug.to_owned(),
+        version: version.to_owned(),
+        config: Some(json::to_struct(file::read_config(config.as_deref())?)),
+        position,
+        on_error: Policy::number(on_error),
+        on_unavailable: Policy::number(on_unavailable),
+        wall_ms,
+        etag: edit.etag.clone(),
+        request_id: edit.save.request.request_id.clone(),
+    };
+    let mut flows = edit.save.control.flows().await?;
+    let saved = flows.attach_action(request).await?.into_inner().saved;
+    let next = format!("Next: sluice execute {flow} --trigger {trigger} --input FILE");
+    show_saved(
+        saved,
+        format!("{action} attached to {flow} at {trigger}"),
+        next,
+        &edit.save,
+        flows,
+        screen,
+    )
+    .await
+}
+
+async fn pin(flow: String, attachment: String, version: String, edit: EditArgs, screen: &Screen) -> Result<(), Stop> {
+    let request = control::PinAttachmentRequest {
+        tenant: edit.save.tenant.tenant.clone(),
+        flow: flow.clone(),
+        attachment: attachment.clone(),
+        version: version.clone(),
+        etag: edit.etag.clone(),
+        request_id: edit.save.request.request_id.clone(),
+    };
+    let mut flows = edit.save.control.flows().await?;
+    let saved = flows.pin_attachment(request).await?.into_inner().saved;
+    let next = "Sign-ins that have begun go on with the revision that they began with.".to_owned();
+    show_saved(
+        saved,
+        format!("{flow} pins {attachment} to {version}"),
+        next,
+        &edit.save,
+        flows,
+        screen,
+    )
+    .await
+}
+
+/// Tells a save, after the executors have it or the wait is over: so that a save followed by Execute runs what was saved.
+async fn show_saved(
+    saved: Option<control::SavedFlow>,
+    done: String,
+    next: String,
+    args: &SaveArgs,
+    mut flows: FlowServiceClient<Wire>,
+    screen: &Screen,
+) -> Result<(), Stop> {
+    let mut saved = Saved {
+        done,
+        next,
+        ..Saved::from(required(saved).ctx("saved")?)
+    };
+    if !args.no_wait && saved.rollout.waiting > 0 {
+        let all = saved.rollout.have + saved.rollout.waiting;
+        let progress = screen.progress(format!(
+            "revision {} is saved; waiting for {all} executors",
+            saved.revision
+        ));
+        let mut request = tonic::Request::new(control::GetRolloutRequest {
+            tenant: args.tenant.tenant.clone(),
+            flow: saved.flow.clone(),
+            revision: saved.revision,
+            wait: Some(to_duration(ROLLOUT_WAIT)),
+        });
+        request.set_timeout(ROLLOUT_WAIT + ROLLOUT_SLACK);
+        let answer = flows.get_rollout(request).await;
+        drop(progress);
+        match answer {
+            Ok(answer) => saved.rollout = answer.into_inner().rollout.into(),
+            // The save is done: that its rollout cannot be watched does not undo it.
+            Err(status) => screen.warn(&format!("the rollout cannot be watched: {}", status.message())),
+        }
+        saved.waited = true;
+    }
+    screen.show(&saved);
+    Ok(())
+}

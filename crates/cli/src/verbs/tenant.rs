@@ -1,0 +1,184 @@
+//! `sluice tenant`
+
+use super::{PageArgs, RequestId};
+use crate::{
+    client::{ControlUrl, TenantArg},
+    screen::Screen,
+    stop::Stop,
+    view::{
+        Page,
+        tenant::{Origin, OriginChanged, Tenant},
+    },
+};
+use clap::Subcommand;
+use sluice_api::{
+    control::v1 as control,
+    convert::{Ctx as _, required},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a tenant
+    Create {
+        /// Its slug: a to z, 0 to 9 and -, the first a letter
+        tenant: String,
+        #[command(flatten)]
+        request: RequestId,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// List the tenants
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// Say where a tenant's Actions may send users
+    #[command(subcommand)]
+    RedirectOrigins(Origins),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Origins {
+    /// Allow redirects to an origin
+    Add {
+        /// Such as https://app.example.com
+        origin: String,
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        request: RequestId,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// Forbid redirects to an origin
+    Remove {
+        /// Such as https://app.example.com
+        origin: String,
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        request: RequestId,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// List the origins that are allowed
+    List {
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+}
+
+pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
+    match command {
+        Command::Create {
+            tenant,
+            request,
+            control,
+        } => {
+            let request = control::CreateTenantRequest {
+                tenant,
+                request_id: request.request_id,
+            };
+            let answer = control.tenants().await?.create_tenant(request).await?.into_inner();
+            screen.show(&Tenant::try_from(required(answer.tenant).ctx("tenant")?)?);
+        }
+        Command::List { page, control } => {
+            let request = control::ListTenantsRequest {
+                page_size: page.limit,
+                page_token: page.page_token,
+            };
+            let answer = control.tenants().await?.list_tenants(request).await?.into_inner();
+            let entries = answer
+                .tenants
+                .into_iter()
+                .map(Tenant::try_from)
+                .collect::<Result<_, _>>()?;
+            screen.show(&Page::<Tenant> {
+                entries,
+                next_page_token: answer.next_page_token,
+            });
+        }
+        Command::RedirectOrigins(command) => origins(command, screen).await?,
+    }
+    Ok(())
+}
+
+async fn origins(command: Origins, screen: &Screen) -> Result<(), Stop> {
+    match command {
+        Origins::Add {
+            origin,
+            tenant: TenantArg { tenant },
+            request: RequestId { request_id },
+            control,
+        } => {
+            let request = control::AddRedirectOriginRequest {
+                tenant: tenant.clone(),
+                origin,
+                request_id,
+            };
+            let answer = control
+                .tenants()
+                .await?
+                .add_redirect_origin(request)
+                .await?
+                .into_inner();
+            screen.show(&OriginChanged {
+                tenant,
+                origin: answer.origin,
+                allowed: true,
+            });
+        }
+        Origins::Remove {
+            origin,
+            tenant: TenantArg { tenant },
+            request: RequestId { request_id },
+            control,
+        } => {
+            let request = control::RemoveRedirectOriginRequest {
+                tenant: tenant.clone(),
+                origin,
+                request_id,
+            };
+            let answer = control
+                .tenants()
+                .await?
+                .remove_redirect_origin(request)
+                .await?
+                .into_inner();
+            screen.show(&OriginChanged {
+                tenant,
+                origin: answer.origin,
+                allowed: false,
+            });
+        }
+        Origins::List {
+            tenant: TenantArg { tenant },
+            page,
+            control,
+        } => {
+            let request = control::ListRedirectOriginsRequest {
+                tenant,
+                page_size: page.limit,
+                page_token: page.page_token,
+            };
+            let answer = control
+                .tenants()
+                .await?
+                .list_redirect_origins(request)
+                .await?
+                .into_inner();
+            let entries = answer.origins.into_iter().map(|origin| Origin { origin }).collect();
+            screen.show(&Page {
+                entries,
+                next_page_token: answer.next_page_token,
+            });
+        }
+    }
+    Ok(())
+}

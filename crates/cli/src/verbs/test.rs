@@ -1,0 +1,164 @@
+//! `sluice test`
+
+use super::execute;
+use crate::{
+    file,
+    screen::Screen,
+    stop::Stop,
+    trial::{Attempt, Trial},
+    view::case::{CaseResult, Cases},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use sluice_model::{
+    CallerInput, Diagnostic, Error, Invalid, Object, Trigger, diagnostic::locate_json, redirect::Origin,
+};
+use std::{path::PathBuf, time::Instant};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The package: a folder with action.toml, or a .tar.gz of one
+    package: PathBuf,
+    /// A JSON file with an input to run; - is standard input. Without it the package's own cases are run
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// The trigger to run the input at; without it the one in the file, or the package's only one
+    #[arg(long, value_name = "TRIGGER", requires = "input")]
+    trigger: Option<String>,
+    /// A JSON file with a config, for --input; - is standard input
+    #[arg(long, value_name = "FILE", requires = "input")]
+    config: Option<PathBuf>,
+    /// What the clock says, for --input: a time such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", requires = "input", value_parser = now)]
+    now: Option<Timestamp>,
+    /// An origin that redirects may lead to, may be given several times; without it any https origin will do
+    #[arg(long, value_name = "ORIGIN", value_parser = Origin::parse)]
+    redirect_origin: Vec<Origin>,
+}
+
+fn now(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "takes a time such as 2026-01-31T12:00:00Z".to_owned())
+}
+
+pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
+    let package = file::read_package(&args.package)?;
+    let progress = screen.progress(format!("compiling {}", package.manifest.slug));
+    let origins = (!args.redirect_origin.is_empty()).then_some(args.redirect_origin);
+    let trial = Trial::prepare(package, origins).await?;
+    drop(progress);
+    let Some(input) = &args.input else {
+        return cases(&trial, screen).await;
+    };
+    let input = file::read_json("--input", input)?;
+    let trigger = trigger(args.trigger.as_deref(), &input, &trial)?;
+    trial.check_trigger(trigger)?;
+    let config = trial
+        .config(&file::read_config(args.config.as_deref())?)
+        .map_err(|found| invalid_config(&found))?;
+    let input = execute::check_input(input, trigger)?;
+    screen.show(
+        &trial
+            .run(Attempt {
+                trigger,
+                config,
+                input,
+                now: args.now,
+            })
+            .await,
+    );
+    Ok(())
+}
+
+/// The trigger that is asked for, or else the one that the input names, or the only one that the package is made for.
+fn trigger(asked: Option<&str>, input: &Value, trial: &Trial) -> Result<Trigger, Stop> {
+    match (
+        asked.or(input.get("trigger").and_then(Value::as_str)),
+        trial.package.manifest.triggers.as_slice(),
+    ) {
+        (Some(text), _) => execute::read_trigger(text),
+        (None, [only]) => Ok(*only),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|t| t.as_str()).collect();
+            Err(Stop::usage(format!(
+                "--trigger: the package is made for several, name one: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// A config that the schema refuses, each mistake with its pointer.
+fn invalid_config(found: &[Invalid]) -> Stop {
+    let mut fields = found
+        .iter()
+        .map(|invalid| (format!("config{}", invalid.pointer), invalid.message.clone()));
+    let Some((field, message)) = fields.next() else {
+        return Error::field("config", "is refused").into();
+    };
+    fields
+        .fold(Error::field(field, message), |error, (field, message)| {
+            error.with_field(field, message)
+        })
+        .into()
+}
+
+async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
+    let found = mistakes(trial);
+    if !found.is_empty() {
+        return Err(Stop::package(&found));
+    }
+    let began = Instant::now();
+    let results = trial.cases().await;
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let cases = trial.package.cases.iter().flat_map(|(_, cases)| cases);
+    let cases = cases
+        .zip(results)
+        .map(|(case, result)| CaseResult::new(case, result))
+        .collect();
+    let view = Cases {
+        cases,
+        took_us,
+        slug: trial.package.manifest.slug.to_string(),
+    };
+    screen.show(&view);
+    if view.passed() { Ok(()) } else { Err(Stop::told()) }
+}
+
+/// What no run could make right: configs and inputs of cases that the Action can never be given. Told with their place,
+/// before anything is run.
+fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (file, cases) in &trial.package.cases {
+        let text = trial.package.files.get(file).map_or("", String::as_str);
+        let is_list = text.trim_start().starts_with('[');
+        for (index, case) in cases.iter().enumerate() {
+            let at = if is_list { format!("/{index}") } else { String::new() };
+            let mut mistake = |invalid: Invalid, under: &str| {
+                found.push(Diagnostic::in_json(
+                    "test_case",
+                    file.as_str(),
+                    text,
+                    invalid.under(&format!("{at}{under}")),
+                ));
+            };
+            let empty = Object::new();
+            if let Err(refused) = trial.config(case.config.as_object().unwrap_or(&empty)) {
+                refused.into_iter().for_each(|invalid| mistake(invalid, "/config"));
+            }
+            // Where the file has no steps, its one input stands beside the name.
+            let has_steps = locate_json(text, &format!("{at}/steps/0")).is_some();
+            for (number, step) in case.steps.iter().enumerate() {
+                let under = if has_steps {
+                    format!("/steps/{number}/input")
+                } else {
+                    "/input".to_owned()
+                };
+                if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
+                    mistake(invalid, &under);
+                }
+            }
+        }
+    }
+    found
+}
