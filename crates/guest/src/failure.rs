@@ -14,13 +14,16 @@ use alloc::vec::Vec;
 pub(crate) fn describe(thrown: &Value) -> Vec<u8> {
     let mut record = Record::new();
     if thrown.is_error() {
-        for key in [c"name", c"message", c"stack"] {
+        for key in [c"name", c"message"] {
             if let Ok(value) = thrown.get(key).or_else(clear) {
                 // A message may be any value; only text is told.
                 if let Some(text) = value.as_text() {
                     record.text(key.to_bytes(), &text.lossy(MAX_REPORT_TEXT));
                 }
             }
+        }
+        if let Some(stack) = inspect::stack_of(thrown) {
+            record.text(b"stack", &stack);
         }
     } else if !thrown.is_null() {
         record.text(b"value", &shown(thrown));

@@ -101,14 +101,14 @@ impl Inspect<'_> {
             return self.out.text(text.trim_matches('"'));
         }
         let target = value.behind_proxies();
-        let [plain, array, arguments] = State::get().plain_classes;
+        let [array, plain, arguments, strict_arguments] = State::get().plain_classes;
         let class = target.class();
         if self.open.len() > MAX_DEPTH {
             let name = if class == array { "Array".to_string() } else { target.class_name() };
             return self.out.text(&format!("[{name}]"));
         }
         self.open.push(value.address());
-        if class == array || class == arguments {
+        if [array, arguments, strict_arguments].contains(&class) {
             self.elements(value);
         } else if class == plain {
             self.properties(value, "");
@@ -137,7 +137,7 @@ impl Inspect<'_> {
             self.out.text(": ");
             self.out.text(&message);
         }
-        if let Some(stack) = own_text(error, c"stack").filter(|s| !s.is_empty()) {
+        if let Some(stack) = stack_of(error).filter(|s| !s.is_empty()) {
             self.out.text("\n");
             self.out.text(stack.trim_end());
         }
@@ -264,6 +264,19 @@ unsafe extern "C" fn collect(
         }
     }
     q::JS_UNDEFINED
+}
+
+/// The engine's stack of an error, whatever the Action has made of the property `stack`; without the first frame where
+/// that is the error's own constructor: `at RangeError (native)`.
+pub(crate) fn stack_of(error: &Value) -> Option<String> {
+    let stack = State::get().stack.call(error, &[]).or_else(clear).ok();
+    let stack = stack.and_then(|s| s.as_text()).map(|t| t.lossy(crate::wire::MAX_REPORT_TEXT));
+    // What is no Error by birth, a DOMException, has a property of its own.
+    let stack = stack.or_else(|| own_text(error, c"stack"))?;
+    match stack.split_once('\n') {
+        Some((first, rest)) if first.ends_with("Error (native)") => Some(rest.to_string()),
+        _ => Some(stack),
+    }
 }
 
 /// An own data property that is text.

@@ -32,10 +32,12 @@ pub(crate) struct State {
     pub(crate) to_json: JSAtom,
     pub(crate) value_of: JSAtom,
     pub(crate) then: JSAtom,
+    /// The getter of `Error.prototype.stack`, as it was.
+    pub(crate) stack: Value,
     /// `Map.prototype.forEach` and `Set.prototype.forEach`, as they were.
     pub(crate) for_each: [Value; 2],
-    /// Engine classes of plain objects, arrays and `arguments`, and of boxed numbers, strings and booleans.
-    pub(crate) plain_classes: [q::JSClassID; 3],
+    /// Engine classes of arrays, plain objects and the two kinds of `arguments`, and of boxed numbers, strings and booleans.
+    pub(crate) plain_classes: [q::JSClassID; 4],
     pub(crate) boxed_classes: [q::JSClassID; 3],
 }
 
@@ -73,8 +75,9 @@ impl State {
                 to_json: q::JS_ATOM_NULL,
                 value_of: q::JS_ATOM_NULL,
                 then: q::JS_ATOM_NULL,
+                stack: Value::UNDEFINED,
                 for_each: [Value::UNDEFINED, Value::UNDEFINED],
-                plain_classes: [0; 3],
+                plain_classes: [0; 4],
                 boxed_classes: [0; 3],
             });
             q::JS_SetInterruptHandler(runtime, Some(on_interrupt), core::ptr::null_mut());
@@ -85,6 +88,7 @@ impl State {
             let taken = Taken::take(context);
             let state = (*STATE.0.get()).assume_init_mut();
             [state.to_json, state.value_of, state.then] = taken.atoms;
+            state.stack = taken.stack;
             state.for_each = taken.for_each;
             state.plain_classes = taken.plain_classes;
             state.boxed_classes = taken.boxed_classes;
@@ -107,8 +111,9 @@ impl State {
 /// What is taken from a context that no Action has touched.
 struct Taken {
     atoms: [JSAtom; 3],
+    stack: Value,
     for_each: [Value; 2],
-    plain_classes: [q::JSClassID; 3],
+    plain_classes: [q::JSClassID; 4],
     boxed_classes: [q::JSClassID; 3],
 }
 
@@ -125,16 +130,18 @@ impl Taken {
             js::define(&math, c"random", Some(random), 0, 0);
             console::install(&global);
             let for_each = |name| intrinsic(&intrinsic(&intrinsic(&global, name), c"prototype"), c"forEach");
-            let sample = c"(function () { return [{}, [], arguments, Object(1), Object(''), Object(true)] })()";
-            let len = sample.to_bytes().len() as _;
-            let samples = q::JS_Eval(context, sample.as_ptr(), len, c"glue".as_ptr(), q::JS_EVAL_TYPE_GLOBAL as c_int);
-            let samples = Value::take(samples).unwrap_or_else(|_| trap());
+            let sample = c"(function () {
+                const strict = (function () { 'use strict'; return arguments })();
+                return [[], {}, arguments, strict, Object(1), Object(''), Object(true)]
+            })()";
+            let samples = script(context, sample);
             let class = |i| samples.get_index(i).unwrap_or_else(|_| trap()).class();
             Taken {
                 atoms: [js::atom(b"toJSON"), js::atom(b"valueOf"), js::atom(b"then")],
+                stack: script(context, c"Object.getOwnPropertyDescriptor(Error.prototype, 'stack').get"),
                 for_each: [for_each(c"Map"), for_each(c"Set")],
-                plain_classes: [class(0), class(1), class(2)],
-                boxed_classes: [class(3), class(4), class(5)],
+                plain_classes: [class(0), class(1), class(2), class(3)],
+                boxed_classes: [class(4), class(5), class(6)],
             }
         }
     }
@@ -169,6 +176,14 @@ unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
 
 fn intrinsic(object: &Value, name: &core::ffi::CStr) -> Value {
     object.get(name).unwrap_or_else(|_| trap())
+}
+
+/// What a script of the glue's own comes to; only while a base image is made.
+fn script(context: *mut JSContext, code: &core::ffi::CStr) -> Value {
+    let (len, kind) = (code.to_bytes().len() as _, q::JS_EVAL_TYPE_GLOBAL as c_int);
+    // SAFETY: the code is followed by a zero byte, as the parser needs it.
+    let value = unsafe { Value::take(q::JS_Eval(context, code.as_ptr(), len, c"glue".as_ptr(), kind)) };
+    value.unwrap_or_else(|_| trap())
 }
 
 /// Ends a guest that cannot go on; only while a base image is made.

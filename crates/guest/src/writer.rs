@@ -134,7 +134,7 @@ impl Walk {
             return Err(self.refuse(&format!("nested more than {} deep", wire::MAX_DEPTH)));
         }
         let target = value.behind_proxies();
-        let [_, array, _] = State::get().plain_classes;
+        let [array, ..] = State::get().plain_classes;
         if !State::get().plain_classes.contains(&target.class()) {
             let name = target.class_name();
             return Err(self.refuse(&format!("an instance of {name}, which JSON has no value for")));

@@ -7,8 +7,10 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAll
 /// The most pages that a guest's memory can have: the hard limit of 64 MiB.
 pub(crate) const MAX_PAGES: u64 = MEMORY_BYTES / PAGE_BYTES as u64;
 
-/// Native stack for wasm. The engine's own limit on recursion (256 KiB of its stack in linear memory) is met well before,
-/// so that endless recursion is a RangeError; the worst that was found, a getter in a getter, uses 1.2 MiB here.
+/// Native stack for wasm. The engine's own limit on recursion (256 KiB of its stack in linear memory) has to be met first, so
+/// that endless recursion is a RangeError with a stack and not a trap: calls of any form need up to 1 MiB for that, the
+/// parser up to 4. `JSON.stringify` of arrays nested ten thousands deep needs more; its trap is reported as the same
+/// RangeError.
 const WASM_STACK_BYTES: usize = 4 << 20;
 
 /// Stack of a fiber: the above, and room for what the host does when it is called from the depth of it.

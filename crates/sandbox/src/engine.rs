@@ -14,11 +14,12 @@ const SNAPSHOTS_AT_ONCE: u32 = 4;
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// The folder that the compiled engine is cached in (some 5 MiB), shared by all processes of this user. It is made with
+    /// The folder that the compiled engine is cached in (some 4 MiB), shared by all processes of this user. It is made with
     /// mode 0700 where it is not there. Default: none, and the engine is compiled at every start, which takes seconds.
     pub cache_dir: Option<PathBuf>,
     /// Runs that may be in flight at once; more wait, up to their wall limit. Default: 256. Each reserves 4 GiB of addresses
-    /// and may use up to 64 MiB of memory; up to 100 that are idle keep some 400 KiB each.
+    /// and may use 64 MiB of memory and 4 MiB of stack; idle, it keeps some 400 KiB, and at most 8 MiB after Actions that
+    /// used much of both.
     pub max_runs_in_flight: u32,
     /// Threads for what does not end within two milliseconds. Default: as many as there are cores. They give way to all other
     /// threads (nice 15).

@@ -1,5 +1,5 @@
 //! The guest reads and writes the golden vectors exactly as the host does.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -20,7 +20,12 @@ fn vectors() -> impl Iterator<Item = (&'static str, Value)> {
 async fn an_action_that_returns_what_it_got_returns_the_vectors() {
     let snapshot = snapshot("export function execute(input) { return { kind: 'continue', state: { v: input } } }").await;
     for (name, value) in vectors() {
-        let outcome = ENGINE.run(&snapshot, request(&value)).await.outcome.unwrap();
+        let outcome = match ENGINE.run(&snapshot, request(&value)).await.outcome {
+            Ok(outcome) => outcome,
+            // It has crossed; only the rules of the state are stricter.
+            Err(failure) if name == "120 deep" && failure.message.contains("nested more than 24 deep") => continue,
+            Err(failure) => panic!("{name}: {failure:?}"),
+        };
         // The same bytes, hence the same value: that of the host's encoder is held by the vectors.
         let again = EncodedInput::from_json(&outcome.state["v"]).unwrap();
         assert_eq!(again, EncodedInput::from_json(&value).unwrap(), "{name}");

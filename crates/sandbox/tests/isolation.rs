@@ -56,15 +56,20 @@ async fn actions_do_not_see_each_other() {
 #[tokio::test]
 async fn poisoned_prototypes_do_not_bend_the_glue() {
     let poison = "
-        for (const proto of [Object.prototype, Array.prototype, Promise.prototype, String.prototype, Function.prototype, Map.prototype]) {
-          for (const key of Reflect.ownKeys(proto)) {
-            if (key !== 'constructor') try { Object.defineProperty(proto, key, { get() { throw new Error('poisoned ' + String(key)) }, set() { throw new Error('poisoned') }, configurable: true }) } catch {}
+        const { defineProperty, getOwnPropertyNames } = Object, { ownKeys } = Reflect, global = globalThis;
+        const descriptor = { __proto__: null, configurable: true, get() { throw 'poisoned' }, set() { throw 'poisoned' } };
+        const evil = { __proto__: null, configurable: true, get() { return 'evil' }, set() { throw 'setter' } };
+        const protos = [Map.prototype, Set.prototype, String.prototype, Promise.prototype, Array.prototype, Function.prototype, Error.prototype, Object.prototype];
+        const keys = protos.map((proto) => ownKeys(proto));
+        const names = getOwnPropertyNames(global);
+        for (let i = 0; i < 8; i++) {
+          for (let k = 0; k < keys[i].length; k++) {
+            if (keys[i][k] !== 'constructor') try { defineProperty(protos[i], keys[i][k], descriptor) } catch {}
           }
         }
-        for (const key of ['0', '1', 'kind', 'state', 'length', 'user', 'email']) {
-          Object.defineProperty(Object.prototype, key, { set() { throw new Error('setter') }, get() { return 'evil' }, configurable: true });
-        }
-        for (const key of Object.getOwnPropertyNames(globalThis)) { if (key !== 'globalThis') try { globalThis[key] = () => { throw new Error('global') } } catch {} }
+        const common = { __proto__: null, a: 'kind', b: 'state', c: 'list', d: 'user', e: 'email', f: 'toJSON', g: 'then', h: '0' };
+        for (const key in common) defineProperty(protos[7], common[key], evil);
+        for (let i = 0; i < names.length; i++) { if (names[i] !== 'globalThis') try { global[names[i]] = 7 } catch {} }
     ";
     let code = format!("{poison}\nexport async function execute(input) {{ const list = await input.list; return {{ kind: 'block', state: {{ user: input.user, list }} }} }}");
     let input = json!({"user": {"email": "a@example.com", "kind": "k"}, "list": [1, [2]]});
@@ -74,6 +79,8 @@ async fn poisoned_prototypes_do_not_bend_the_glue() {
     assert_eq!(json!(outcome.state), input);
     let report = ENGINE.run(&snapshot(&format!("{poison}\nexport async function execute() {{ throw 7 }}")).await, request(&input)).await;
     assert_eq!(report.outcome.unwrap_err().message, "threw 7, which is no Error");
+    let report = ENGINE.run(&snapshot(&format!("{poison}\nexport async function execute() {{ null.x }}")).await, request(&input)).await;
+    assert_eq!(report.outcome.unwrap_err().line, Some(17));
 }
 
 #[tokio::test]
@@ -104,7 +111,9 @@ async fn shared_memory_and_weak_references_are_harmless() {
     assert_eq!(wait.reason, FailureReason::Threw, "{wait:?}");
     let code = "const registry = new FinalizationRegistry(() => { for (;;) {} });
                 export function execute() { for (let i = 0; i < 100; i++) registry.register({}, i); return { kind: 'continue' } }";
-    assert!(matches!(report(code).await.outcome.map_err(|f| f.reason), Ok(_) | Err(FailureReason::CpuLimit)));
+    // The callbacks run after execute, as jobs, or never; either way within the limits.
+    let ended = report(code).await.outcome.map_err(|f| f.reason);
+    assert!(matches!(ended, Ok(_) | Err(FailureReason::CpuLimit)), "{ended:?}");
 }
 
 #[tokio::test]
@@ -112,7 +121,6 @@ async fn hashes_and_the_language_work_as_usual() {
     assert_eq!(value("[...new Set([3, 1, 3])].map((x) => x ** 2).toSorted()").await, json!([1, 9]));
     assert_eq!(value("Object.groupBy([1, 2, 3], (n) => n % 2 ? 'odd' : 'even')").await, json!({"odd": [1, 3], "even": [2]}));
     assert_eq!(value("/(?<year>\\d{4})/u.exec('in 2026').groups.year").await, "2026");
-    assert_eq!(value("structuredClone === undefined ? 0 : 1").await.is_number(), true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,21 @@ mod support;
 
 use sluice_sandbox::{Engine, EngineOptions};
 use std::fs;
+use std::time::{Duration, Instant};
 
 fn tickers() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|name| name.starts_with("sluice-ticker")).count()
+}
+
+/// A thread names itself once it runs, and is listed a moment longer than it is joined.
+fn until_there_are(expected: usize) {
+    let started = Instant::now();
+    while tickers() != expected {
+        assert!(started.elapsed() < Duration::from_secs(10), "{} tickers", tickers());
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -18,7 +28,7 @@ fn an_engine_ends_its_threads_with_its_last_clone() {
     let engine = Engine::new(options).unwrap();
     let clone = engine.clone();
     drop(engine);
-    assert_eq!(tickers(), 1);
+    until_there_are(1);
     drop(clone);
-    assert_eq!(tickers(), 0);
+    until_there_are(0);
 }

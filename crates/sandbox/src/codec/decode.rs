@@ -48,9 +48,7 @@ impl<'a> Decoder<'a> {
         let len = self.len()?;
         let (head, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Corrupt)?;
         self.rest = rest;
-        let text = std::str::from_utf8(head).map_err(|_| DecodeError::Corrupt)?;
-        self.take(json_text_len(text))?;
-        Ok(text)
+        std::str::from_utf8(head).map_err(|_| DecodeError::Corrupt)
     }
 
     /// Counts bytes of JSON.
@@ -98,7 +96,11 @@ impl<'a> Decoder<'a> {
                 let number = number(f64::from_le_bytes(self.array()?)).ok_or(DecodeError::Corrupt)?;
                 self.number(number)?
             }
-            wire::TEXT => Value::String(self.text()?.to_owned()),
+            wire::TEXT => {
+                let text = self.text()?;
+                self.take(json_text_len(text))?;
+                Value::String(text.to_owned())
+            }
             wire::ARRAY => self.elements()?,
             wire::OBJECT => self.object()?,
             _ => return Err(DecodeError::Corrupt),
@@ -133,14 +135,11 @@ impl<'a> Decoder<'a> {
         for _ in 0..count {
             let key = match u16::from_le_bytes(self.array()?) {
                 wire::KEY_INLINE => self.text()?,
-                number => {
-                    let key = *KEY_NAMES.get(usize::from(number)).ok_or(DecodeError::Corrupt)?;
-                    self.take(json_text_len(key))?;
-                    key
-                }
+                number => *KEY_NAMES.get(usize::from(number)).ok_or(DecodeError::Corrupt)?,
             };
-            self.take(1)?;
             self.path.push(Step::Key(key));
+            // The key, and its colon.
+            self.take(json_text_len(key) + 1)?;
             let value = self.value()?;
             self.path.pop();
             if map.insert(key.to_owned(), value).is_some() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
+use sluice_model::limits::MAX_WALL_MS;
 use sluice_model::{Bundle, BundleModule, Failure, FailureReason, Limits, Outcome};
 use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunReport, RunRequest, Snapshot};
 use std::path::PathBuf;
@@ -42,8 +43,10 @@ pub(crate) async fn refused(code: &str) -> Failure {
     ENGINE.snapshot(&bundle(code)).await.map(|_| ()).expect_err("the top level should be refused")
 }
 
+/// The default CPU limit; and all the time by the clock that there is, since the machine may be busy with other tests.
 pub(crate) fn request(input: &Value) -> RunRequest {
-    RunRequest { input: EncodedInput::from_json(input).unwrap(), limits: Limits::default(), now: None }
+    let limits = Limits { wall_ms: MAX_WALL_MS, ..Limits::default() };
+    RunRequest { input: EncodedInput::from_json(input).unwrap(), limits, now: None }
 }
 
 /// Evaluates and runs on an empty input.
