@@ -103,7 +103,7 @@ async fn files_that_sled_cannot_read_are_a_clear_refusal() {
     for damaged in [vec![0; whole.len()], vec![0xA5; whole.len()], vec![]] {
         std::fs::write(&file, damaged).unwrap();
         let detail = refusal(folder.path()).await;
-        assert!(detail.contains("move it aside"), "{detail}");
+        assert!(detail.contains("move the folder aside"), "{detail}");
     }
 }
 
@@ -296,4 +296,39 @@ async fn check(store: &SledStore, acknowledged: &BTreeSet<u64>) {
             Changes::Compacted { oldest } => panic!("compacted up to {oldest}"),
         }
     }
+}
+
+/// Figures, for a quiet machine: `cargo test --release -p sluice-control-plane figures -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures"]
+async fn figures_of_commits() {
+    const COMMITS: u64 = 2000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(folder.path()).await);
+    for writers in [1, 8, 64] {
+        let started = std::time::Instant::now();
+        let work = (0..writers).map(|writer| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for at in 0..COMMITS / writers {
+                    let row = key("row").number(writers).number(writer).number(at);
+                    store.commit(Batch::new().put(row, vec![7; 500]).append(key("queue"), vec![7; 300])).await.unwrap();
+                }
+            })
+        });
+        for done in futures_util::future::join_all(work.collect::<Vec<_>>()).await {
+            done.unwrap();
+        }
+        let each = started.elapsed().as_secs_f64() / f64::from(u32::try_from(COMMITS).unwrap());
+        println!("{writers} writers: {:.0} commits/s", 1.0 / each);
+    }
+    let started = std::time::Instant::now();
+    for at in 0..COMMITS {
+        store.get(&key("row").number(1).number(0).number(at)).await.unwrap().unwrap();
+    }
+    println!("get: {:?}", started.elapsed() / u32::try_from(COMMITS).unwrap());
+    drop(store);
+    let started = std::time::Instant::now();
+    open(folder.path()).await;
+    println!("open: {:?}", started.elapsed());
 }
