@@ -6,7 +6,7 @@ use crate::audit::outbox::Outbox;
 use crate::catalogue::{Catalogue, Publisher};
 use crate::clock::Clock;
 use crate::config::PlaneConfig;
-use crate::distribution::{Cursors, Distribution, Roster};
+use crate::distribution::{ConnectedExecutor, Cursors, Distribution, Roster};
 use crate::flows::Flows;
 use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, FlowEdge, IngestEdge, TenantEdge};
 use crate::metrics::Metrics;
@@ -26,7 +26,7 @@ use sluice_api::distribution::v1::{
 use sluice_compiler::ChildOptions;
 use sluice_model::Error;
 use sluice_sandbox::Engine;
-use sluice_serve::{Drain, Drained, Grpc, Listener, Readiness, Serving, Telemetry, config::GrpcConfig};
+use sluice_serve::{AssembleError, Drain, Drained, Grpc, Listener, Readiness, Serving, Telemetry, config::GrpcConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -180,9 +180,14 @@ impl ControlPlane {
         telemetry: &Telemetry,
         readiness: &Readiness,
         drain: &Drain,
-    ) -> Result<Running, String> {
+    ) -> Result<Running, AssembleError> {
         let serving = self.services(Grpc::new(config), config, drain).spawn(listener, telemetry, readiness, drain)?;
         Ok(Running { serving, plane: self })
+    }
+
+    /// The executors that are connected, by id.
+    pub fn executors(&self) -> Vec<ConnectedExecutor> {
+        self.distribution.executors()
     }
 
     /// Ends the background work, when nothing is served any more: what is in the audit outbox is moved to the log first.
@@ -203,6 +208,11 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.serving.address()
+    }
+
+    /// The control plane itself.
+    pub fn plane(&self) -> &ControlPlane {
+        &self.plane
     }
 
     /// Drains, and ends.

@@ -35,3 +35,4 @@ mod tenants;
 
 pub use app::{ControlPlane, OpenError, Running, Tools};
 pub use clock::Clock;
+pub use distribution::ConnectedExecutor;

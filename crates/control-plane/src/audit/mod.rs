@@ -6,6 +6,8 @@
 pub(crate) mod ingest;
 pub mod log;
 pub(crate) mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 
 use crate::shared::Shared;
 use log::{AuditLog, AuditPage, Query, Source};

@@ -11,6 +11,7 @@ mod watch;
 
 pub(crate) use cursor::Cursors;
 pub(crate) use resources::{Name, Resource};
+pub use roster::ConnectedExecutor;
 pub(crate) use roster::{Rollout, Roster};
 pub(crate) use watch::{Answer, Ended, Event, Session};
 
@@ -94,6 +95,11 @@ impl Distribution {
     /// `EPOCH_SUPERSEDED`.
     pub(crate) fn connect(&self, hello: Hello) -> Result<Session, Error> {
         Session::connect(self, hello)
+    }
+
+    /// Everybody who is connected, by id.
+    pub(crate) fn executors(&self) -> Vec<ConnectedExecutor> {
+        self.roster.executors()
     }
 
     /// A bundle, only for a tenant that has published it. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.

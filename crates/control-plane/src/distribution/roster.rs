@@ -21,21 +21,27 @@ pub(crate) struct Rollout {
     pub(crate) waiting: u32,
 }
 
-/// A connected executor.
-#[derive(Clone, Debug)]
-pub(crate) struct Executor {
+/// An executor that is connected, as the control plane knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectedExecutor {
+    /// Its id.
+    pub id: String,
     /// How many times it has started.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// The version of Sluice that it is.
-    pub(crate) version: String,
-    /// The engine that it runs.
-    pub(crate) engine: String,
-    /// What it hears of.
-    pub(crate) subscription: Subscription,
-    /// The newest commit of which it serves everything that it hears of.
-    pub(crate) serves: Revision,
-    /// What it could not apply last.
-    pub(crate) last_nack: Option<String>,
+    pub version: String,
+    /// The engine that it runs, as `engine/image`.
+    pub engine: String,
+    /// The newest commit of which it serves everything that it hears of; 0 before its first state.
+    pub serves: Revision,
+    /// Why it could not apply a state, the last time that it could not.
+    pub last_nack: Option<String>,
+}
+
+/// A place of the roster.
+struct Executor {
+    known: ConnectedExecutor,
+    subscription: Subscription,
     session: u64,
     superseded: CancellationToken,
 }
@@ -91,7 +97,7 @@ impl Roster {
                 let Some(roster) = roster.upgrade() else { return };
                 let newest = newest.borrow().0;
                 for (id, executor) in &roster.state.lock().executors {
-                    observer.observe(newest.saturating_sub(executor.serves.0), &[KeyValue::new("executor", id.clone())]);
+                    observer.observe(newest.saturating_sub(executor.known.serves.0), &[KeyValue::new("executor", id.clone())]);
                 }
             })
             .build();
@@ -106,10 +112,10 @@ impl Roster {
     pub(super) fn join(self: &Arc<Roster>, hello: &Hello) -> Result<Place, Error> {
         let mut state = self.state.lock();
         if let Some(other) = state.executors.get(&hello.executor) {
-            if other.epoch > hello.epoch {
+            if other.known.epoch > hello.epoch {
                 let message = format!(
                     "executor {} is connected with epoch {}, which is later than {}: are there two with one data folder?",
-                    hello.executor, other.epoch, hello.epoch
+                    hello.executor, other.known.epoch, hello.epoch
                 );
                 return Err(superseded(message));
             }
@@ -117,20 +123,20 @@ impl Roster {
         }
         state.sessions += 1;
         let (session, superseded) = (state.sessions, CancellationToken::new());
-        let executor = Executor {
+        let known = ConnectedExecutor {
+            id: hello.executor.clone(),
             epoch: hello.epoch,
             version: hello.version.clone(),
             engine: hello.engine.clone(),
-            subscription: hello.subscription.clone(),
             serves: Revision(0),
             last_nack: None,
-            session,
-            superseded: superseded.clone(),
         };
         tracing::info!(
-            executor = hello.executor, epoch = executor.epoch, version = executor.version, engine = executor.engine,
+            executor = known.id, epoch = known.epoch, version = known.version, engine = known.engine,
             "an executor connected"
         );
+        let subscription = hello.subscription.clone();
+        let executor = Executor { known, subscription, session, superseded: superseded.clone() };
         state.executors.insert(hello.executor.clone(), executor);
         self.changed(state);
         Ok(Place { roster: Arc::clone(self), executor: hello.executor.clone(), session, superseded })
@@ -141,7 +147,7 @@ impl Roster {
         let state = self.state.lock();
         let concerned = state.executors.values().filter(|executor| executor.subscription.has(tenant));
         concerned.fold(Rollout::default(), |mut rollout, executor| {
-            if executor.serves >= commit {
+            if executor.known.serves >= commit {
                 rollout.have += 1;
             } else {
                 rollout.waiting += 1;
@@ -162,9 +168,10 @@ impl Roster {
     }
 
     /// Everybody who is connected, by id.
-    #[cfg(test)]
-    pub(crate) fn executors(&self) -> std::collections::BTreeMap<String, Executor> {
-        self.state.lock().executors.iter().map(|(id, executor)| (id.clone(), executor.clone())).collect()
+    pub(crate) fn executors(&self) -> Vec<ConnectedExecutor> {
+        let mut known: Vec<_> = self.state.lock().executors.values().map(|executor| executor.known.clone()).collect();
+        known.sort_by(|a, b| a.id.cmp(&b.id));
+        known
     }
 
     fn changed(&self, state: parking_lot::MutexGuard<'_, State>) {
@@ -196,19 +203,19 @@ impl Place {
 
     /// It serves everything up to this commit.
     pub(super) fn serves(&self, commit: Revision) {
-        self.update(|executor| executor.serves = commit);
+        self.update(|known| known.serves = commit);
     }
 
     /// It could not apply a state.
     pub(super) fn refused(&self, reason: String) {
-        self.update(|executor| executor.last_nack = Some(reason));
+        self.update(|known| known.last_nack = Some(reason));
     }
 
-    fn update(&self, update: impl FnOnce(&mut Executor)) {
+    fn update(&self, update: impl FnOnce(&mut ConnectedExecutor)) {
         let mut state = self.roster.state.lock();
         let own = state.executors.get_mut(&self.executor).filter(|executor| executor.session == self.session);
         if let Some(executor) = own {
-            update(executor);
+            update(&mut executor.known);
             drop(state);
             self.roster.happened.send_modify(|count| *count += 1);
         }

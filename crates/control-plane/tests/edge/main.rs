@@ -1,0 +1,16 @@
+//! The control plane through its gRPC edge: a server in this process, its own store, its own engine, its own compiler.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "measurements are printed")]
+
+mod attached;
+mod audit;
+mod executors;
+mod flows;
+mod ingest;
+mod packages;
+mod publish;
+mod requests;
+mod restart;
+mod support;
+mod tenants;
