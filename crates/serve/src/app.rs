@@ -6,7 +6,7 @@ use crate::{
     config::ServerConfig,
     drain::{Drain, Drained},
     folder::{DataFolder, FolderError},
-    grpc::{Grpc, Serving},
+    grpc::{AssembleError, Grpc, Serving},
     listener::{ListenError, Listener},
     readiness::Readiness,
     signals::Signals,
@@ -30,9 +30,9 @@ pub enum StartError {
     /// `addresses.json` cannot be written.
     #[error("data: addresses.json cannot be written: {0}")]
     Addresses(std::io::Error),
-    /// The services cannot be assembled: a fault of the program.
-    #[error("the gRPC services cannot be assembled: {0}")]
-    Services(String),
+    /// The services cannot be assembled.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
 }
 
 /// A server that owns its folder and its ports and does not serve yet. Connections wait.
@@ -55,7 +55,15 @@ impl App {
         let admin_listener = Listener::bind("admin_listen", config.admin_listen)?;
         let readiness = Readiness::new();
         let drain = Drain::new(&config.drain, &readiness, "accepting");
-        Ok(App { about, folder, listener, admin_listener, readiness, drain, grpc: config.grpc.clone() })
+        Ok(App {
+            about,
+            folder,
+            listener,
+            admin_listener,
+            readiness,
+            drain,
+            grpc: config.grpc.clone(),
+        })
     }
 
     /// The data folder, which is this process's alone.
@@ -86,12 +94,18 @@ impl App {
         F::Future: Send + 'static,
     {
         let admin = Admin::new(self.about, &self.readiness, telemetry.exposition()).spawn(self.admin_listener);
-        let serving =
-            grpc.spawn(self.listener, telemetry, &self.readiness, &self.drain).map_err(StartError::Services)?;
+        let serving = grpc.spawn(self.listener, telemetry, &self.readiness, &self.drain)?;
         let addresses = Addresses::from([(plane, serving.address()), ("admin", admin.address())]);
         let file = AddressesFile::write(self.folder.path(), &addresses).map_err(StartError::Addresses)?;
         tracing::info!(%plane, address = %serving.address(), admin = %admin.address(), "serving");
-        Ok(Running { addresses, _file: file, serving, drain: self.drain, admin, folder: self.folder })
+        Ok(Running {
+            addresses,
+            _file: file,
+            serving,
+            drain: self.drain,
+            admin,
+            folder: self.folder,
+        })
     }
 }
 
@@ -131,10 +145,25 @@ impl Running {
 
     /// Drains, as [`Drain`] says, without a signal.
     pub async fn drain(self) -> (Drained, Rest) {
-        let Running { addresses: _, _file, serving, drain: _, admin, folder } = self;
+        let Running {
+            addresses: _,
+            _file,
+            serving,
+            drain: _,
+            admin,
+            folder,
+        } = self;
         let drained = serving.drain().await;
         tracing::info!(?drained, "drained");
-        (drained, Rest { second: None, _file, _admin: admin, _folder: folder })
+        (
+            drained,
+            Rest {
+                second: None,
+                _file,
+                _admin: admin,
+                _folder: folder,
+            },
+        )
     }
 }
 

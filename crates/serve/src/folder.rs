@@ -59,8 +59,13 @@ impl DataFolder {
 /// The lock, or who has it.
 fn lock(path: &Path) -> io::Result<Result<File, String>> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK_FILE))?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.join(LOCK_FILE))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -68,7 +73,9 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
             // Only the message is poorer where it cannot be read.
             let _unread = file.take(32).read_to_string(&mut owner);
             let owner = owner.trim().parse::<u32>();
-            return Ok(Err(owner.map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))));
+            return Ok(Err(
+                owner.map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))
+            ));
         }
         Err(errno) => return Err(errno.into()),
     }

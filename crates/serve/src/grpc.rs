@@ -28,6 +28,11 @@ use tonic::{
 };
 use tower::Service;
 
+/// The services cannot be assembled: a descriptor set cannot be read, a fault of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC services cannot be assembled: {0}")]
+pub struct AssembleError(String);
+
 /// A gRPC server to be. `F` is the service in front of the router, if there is one.
 #[derive(Debug)]
 pub struct Grpc<F = NoFront> {
@@ -75,8 +80,20 @@ impl<F> Grpc<F> {
     /// Adds the one service that is asked before the router, without its boxes: the one on the path of every sign-in.
     #[must_use]
     pub fn front<G>(self, service: G) -> Grpc<G> {
-        let Grpc { config, descriptors, routes, front: _, authenticate } = self;
-        Grpc { config, descriptors, routes, front: Some(service), authenticate }
+        let Grpc {
+            config,
+            descriptors,
+            routes,
+            front: _,
+            authenticate,
+        } = self;
+        Grpc {
+            config,
+            descriptors,
+            routes,
+            front: Some(service),
+            authenticate,
+        }
     }
 
     /// Another way of finding out who is calling than [`LoopbackOperator`].
@@ -93,22 +110,26 @@ where
     F: Clone + Send + 'static,
     F::Future: Send + 'static,
 {
-    /// Serves on the listener, on the current tokio runtime, until the drain. The error is that of a descriptor set which
-    /// cannot be read: a fault of the program.
+    /// Serves on the listener, on the current tokio runtime, until the drain.
     pub fn spawn(
         mut self,
         listener: Listener,
         telemetry: &Telemetry,
         readiness: &Readiness,
         drain: &Drain,
-    ) -> Result<Serving, String> {
-        self.descriptors.extend([tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET]);
-        let methods = Arc::new(Methods::new(&self.descriptors).map_err(|error| error.to_string())?);
+    ) -> Result<Serving, AssembleError> {
+        self.descriptors.extend([
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        ]);
+        let methods = Arc::new(Methods::new(&self.descriptors).map_err(|error| AssembleError(error.to_string()))?);
         let mut reflection = tonic_reflection::server::Builder::configure().include_reflection_service(false);
         for encoded in &self.descriptors {
             reflection = reflection.register_encoded_file_descriptor_set(encoded);
         }
-        let reflection = reflection.build_v1().map_err(|error| error.to_string())?;
+        let reflection = reflection
+            .build_v1()
+            .map_err(|error| AssembleError(error.to_string()))?;
         let health = health::service(readiness.clone(), drain.clone(), methods.services().into());
         self.routes.add_service(health).add_service(reflection);
 
@@ -137,7 +158,11 @@ where
             }
         });
         drain.accepting();
-        Ok(Serving { address, connections, drain: drain.clone() })
+        Ok(Serving {
+            address,
+            connections,
+            drain: drain.clone(),
+        })
     }
 }
 

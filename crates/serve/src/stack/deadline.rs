@@ -62,7 +62,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let refused = |status| DeadlineFuture { inner: None, sleep: None, deadline: None, refused: Some(status) };
+        let refused = |status| DeadlineFuture {
+            inner: None,
+            sleep: None,
+            deadline: None,
+            refused: Some(status),
+        };
         let timeout = match timeout(request.headers()) {
             Ok(timeout) => timeout,
             Err(status) => return refused(status),
@@ -78,20 +83,34 @@ where
             }
             _ => None,
         };
-        DeadlineFuture { inner: Some(self.inner.call(request)), sleep: None, deadline, refused: None }
+        DeadlineFuture {
+            inner: Some(self.inner.call(request)),
+            sleep: None,
+            deadline,
+            refused: None,
+        }
     }
 }
 
 /// The timeout that the caller sent.
 #[allow(clippy::result_large_err, reason = "the error is the answer as it is")]
 pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(&GRPC_TIMEOUT) else { return Ok(None) };
-    let malformed = || bad_header("grpc-timeout", "takes 1 to 8 digits and one of H, M, S, m, u, n, such as 250m");
+    let Some(value) = headers.get(&GRPC_TIMEOUT) else {
+        return Ok(None);
+    };
+    let malformed = || {
+        bad_header(
+            "grpc-timeout",
+            "takes 1 to 8 digits and one of H, M, S, m, u, n, such as 250m",
+        )
+    };
     let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
     }
-    let number = digits.iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let number = digits
+        .iter()
+        .fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
     let timeout = match unit {
         b'H' => Duration::from_secs(number * 3600),
         b'M' => Duration::from_secs(number * 60),
@@ -130,9 +149,17 @@ where
         };
         if let Poll::Ready(answer) = inner.poll(cx) {
             let deadline = *this.deadline;
-            return Poll::Ready(answer.map(|r| r.map(|body| DeadlineBody { inner: Some(body), sleep: None, deadline })));
+            return Poll::Ready(answer.map(|r| {
+                r.map(|body| DeadlineBody {
+                    inner: Some(body),
+                    sleep: None,
+                    deadline,
+                })
+            }));
         }
-        let Some(deadline) = *this.deadline else { return Poll::Pending };
+        let Some(deadline) = *this.deadline else {
+            return Poll::Pending;
+        };
         if this.sleep.is_none() {
             this.sleep.set(Some(tokio::time::sleep_until(deadline.0.into())));
         }
@@ -161,7 +188,9 @@ impl<B: Body> Body for DeadlineBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
         let polled = inner.poll_frame(cx);
         let Some(deadline) = *this.deadline else { return polled };
         match polled {
@@ -172,7 +201,9 @@ impl<B: Body> Body for DeadlineBody<B> {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {}
             Poll::Ready(end) => return Poll::Ready(end),
             Poll::Pending => {
-                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.0.into())));
+                let sleep = this
+                    .sleep
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.0.into())));
                 ready!(sleep.as_mut().poll(cx));
             }
         }
@@ -185,6 +216,8 @@ impl<B: Body> Body for DeadlineBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -78,7 +78,10 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, instruments: Arc::clone(&self.instruments) }
+        Observe {
+            inner,
+            instruments: Arc::clone(&self.instruments),
+        }
     }
 }
 
@@ -121,33 +124,41 @@ where
 }
 
 /// The span of a call. Its level is that of `log.level`'s default, so that every line of a handler's log says which call
-/// it is about; where it is filtered out it costs a comparison.
+/// it is about; where it is filtered out it costs a comparison. Every field is written out for the log when the span is
+/// made, printed or not: those that only a collector wants are there only when there is one.
 fn span(call: &Call, headers: &HeaderMap, traced: bool) -> Span {
+    let method = &*call.method.name;
+    if !traced {
+        return match trace_id(headers) {
+            Some(trace) => tracing::info_span!("call", method, id = %call.id, trace),
+            None => tracing::info_span!("call", method, id = %call.id),
+        };
+    }
     let span = tracing::info_span!(
         "call",
-        otel.name = &*call.method.name,
+        otel.name = method,
         otel.kind = "server",
-        rpc.system.name = "grpc",
-        rpc.method = &*call.method.name,
-        id = %call.id,
-        trace = field::Empty,
-        rpc.response.status_code = field::Empty,
         otel.status_code = field::Empty,
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = field::Empty,
+        id = %call.id,
+        trace = trace_id(headers),
     );
-    if span.is_disabled() {
-        return span;
-    }
-    if let Some(parent) = headers.get("traceparent").and_then(|value| value.to_str().ok()) {
-        if traced {
-            // It fails only where no layer takes traces.
-            let _untraced = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
-        }
-        // version "-" trace id "-" parent "-" flags, in fixed places (W3C Trace Context, section 3.2).
-        if let Some(trace) = parent.get(3..35).filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            span.record("trace", trace);
-        }
+    if headers.contains_key("traceparent") {
+        // It fails only where no layer takes traces.
+        let _untraced = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
     }
     span
+}
+
+/// The id of the caller's trace, for the log: the second of the fixed places of `traceparent`, version "-" trace id "-"
+/// parent "-" flags (W3C Trace Context, section 3.2).
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    parent
+        .get(3..35)
+        .filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 struct Headers<'a>(&'a HeaderMap);
@@ -184,24 +195,33 @@ impl Drop for Watch {
         let code = usize::try_from(i32::from(self.code)).unwrap_or(0);
         method.in_flight.fetch_sub(1, Ordering::Relaxed);
         let took = Instant::now().saturating_duration_since(self.call.received);
-        self.instruments.duration.record(took.as_secs_f64(), &method.by_code[code]);
-        if !self.span.is_disabled() {
+        self.instruments
+            .duration
+            .record(took.as_secs_f64(), &method.by_code[code]);
+        if self.instruments.traced && !self.span.is_disabled() {
             self.span.record("rpc.response.status_code", super::CODES[code]);
             // The codes that are the server's fault, by OpenTelemetry's conventions for gRPC servers.
             if matches!(
                 self.code,
-                Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
+                Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Unimplemented
+                    | Code::Internal
+                    | Code::Unavailable
+                    | Code::DataLoss
             ) {
                 self.span.record("otel.status_code", "ERROR");
             }
-            tracing::debug!(parent: &self.span, code = super::CODES[code], took_us = took.as_micros(), "answered");
         }
+        tracing::debug!(parent: &self.span, code = super::CODES[code], took_us = took.as_micros(), "answered");
     }
 }
 
 /// The code in these headers or trailers.
 fn code(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 pin_project! {
@@ -266,7 +286,9 @@ impl<B: Body> Body for ObserveBody<B> {
             ready!(this.inner.poll_frame(cx))
         };
         let ended = match &frame {
-            Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
+            Some(Ok(frame)) => frame
+                .trailers_ref()
+                .map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
             Some(Err(_)) => Some(Code::Internal),
             None => Some(Code::Unknown),
         };

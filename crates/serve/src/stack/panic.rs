@@ -49,7 +49,9 @@ where
         // Unwind safety: the future and the request are dropped, and what they share must be sound after a panic, as it
         // must be for a task of the runtime.
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
-        GuardFuture { inner: inner.map_err(told).ok() }
+        GuardFuture {
+            inner: inner.map_err(told).ok(),
+        }
     }
 }
 
@@ -101,7 +103,9 @@ impl<B: Body> Body for GuardBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
         match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
             Ok(poll) => poll,
             Err(payload) => {
@@ -117,7 +121,9 @@ impl<B: Body> Body for GuardBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -61,7 +61,14 @@ impl Drop for Told {
 impl Echo {
     pub fn new() -> (Echo, mpsc::UnboundedReceiver<&'static str>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Echo { drain: None, gate: Arc::new(Notify::new()), events }, receiver)
+        (
+            Echo {
+                drain: None,
+                gate: Arc::new(Notify::new()),
+                events,
+            },
+            receiver,
+        )
     }
 
     async fn say(self, request: tonic::Request<String>) -> Result<tonic::Response<String>, Status> {
@@ -85,11 +92,16 @@ impl Echo {
         Ok(tonic::Response::new(answer))
     }
 
-    async fn watch(self, request: tonic::Request<String>) -> Result<tonic::Response<BoxStream<'static, Result<String, Status>>>, Status> {
+    async fn watch(
+        self,
+        request: tonic::Request<String>,
+    ) -> Result<tonic::Response<BoxStream<'static, Result<String, Status>>>, Status> {
         let first = futures_util::stream::once(async { Ok("first".to_owned()) });
         let rest: BoxStream<'static, Result<String, Status>> = match request.get_ref().as_str() {
             // Lives until the drain, as a good stream does.
-            "drained" => futures_util::stream::pending().take_until(self.drain.unwrap().begun()).boxed(),
+            "drained" => futures_util::stream::pending()
+                .take_until(self.drain.unwrap().begun())
+                .boxed(),
             // Lives for ever.
             "stuck" => futures_util::stream::pending().boxed(),
             // Sends more than any window, for ever.
@@ -123,8 +135,14 @@ where
         Box::pin(async move {
             let mut grpc = Grpc::new(ProstCodec::<String, String>::default());
             Ok(match request.uri().path() {
-                SAY => grpc.unary(service_fn(move |request| echo.clone().say(request)), request).await,
-                WATCH => grpc.server_streaming(service_fn(move |request| echo.clone().watch(request)), request).await,
+                SAY => {
+                    grpc.unary(service_fn(move |request| echo.clone().say(request)), request)
+                        .await
+                }
+                WATCH => {
+                    grpc.server_streaming(service_fn(move |request| echo.clone().watch(request)), request)
+                        .await
+                }
                 _ => Status::unimplemented("").into_http(),
             })
         })
@@ -150,7 +168,11 @@ pub fn descriptors() -> &'static [u8] {
         }],
         ..Default::default()
     };
-    Box::leak(FileDescriptorSet { file: vec![file] }.encode_to_vec().into_boxed_slice())
+    Box::leak(
+        FileDescriptorSet { file: vec![file] }
+            .encode_to_vec()
+            .into_boxed_slice(),
+    )
 }
 
 /// A running server with the echo service.
@@ -180,7 +202,14 @@ pub fn start_with(front: bool, change: impl FnOnce(&mut ServerConfig)) -> Server
     } else {
         app.spawn("executor", grpc.service(echo.clone()), &telemetry).unwrap()
     };
-    Server { running, echo, events, drain, telemetry, folder }
+    Server {
+        running,
+        echo,
+        events,
+        drain,
+        telemetry,
+        folder,
+    }
 }
 
 pub fn start() -> Server {
@@ -222,18 +251,28 @@ pub async fn say(channel: &impl Client, request: tonic::Request<String>) -> Resu
     call(channel, SAY, request).await
 }
 
-pub async fn call(channel: &impl Client, path: &'static str, request: tonic::Request<String>) -> Result<String, Status> {
+pub async fn call(
+    channel: &impl Client,
+    path: &'static str,
+    request: tonic::Request<String>,
+) -> Result<String, Status> {
     let mut grpc = channel.client();
     grpc.ready().await?;
     let path = http::uri::PathAndQuery::from_static(path);
-    Ok(grpc.unary(request, path, ProstCodec::<String, String>::default()).await?.into_inner())
+    Ok(grpc
+        .unary(request, path, ProstCodec::<String, String>::default())
+        .await?
+        .into_inner())
 }
 
 pub async fn watch(channel: &impl Client, request: tonic::Request<String>) -> Result<tonic::Streaming<String>, Status> {
     let mut grpc = channel.client();
     grpc.ready().await?;
     let path = http::uri::PathAndQuery::from_static(WATCH);
-    Ok(grpc.server_streaming(request, path, ProstCodec::<String, String>::default()).await?.into_inner())
+    Ok(grpc
+        .server_streaming(request, path, ProstCodec::<String, String>::default())
+        .await?
+        .into_inner())
 }
 
 type AnyService = BoxCloneService<Request<Body>, Response<Body>, Status>;
@@ -245,7 +284,9 @@ pub trait Client {
 
 impl Client for Channel {
     fn client(&self) -> tonic::client::Grpc<AnyService> {
-        tonic::client::Grpc::new(BoxCloneService::new(self.clone().map_err(|error| Status::unavailable(error.to_string()))))
+        tonic::client::Grpc::new(BoxCloneService::new(
+            self.clone().map_err(|error| Status::unavailable(error.to_string())),
+        ))
     }
 }
 
@@ -263,7 +304,10 @@ impl Patient {
         let io = hyper_util::rt::TokioIo::new(stream);
         let (connection, driver) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
         tokio::spawn(driver);
-        Patient { connection, origin: format!("http://{address}").parse().unwrap() }
+        Patient {
+            connection,
+            origin: format!("http://{address}").parse().unwrap(),
+        }
     }
 }
 
@@ -302,5 +346,7 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// Fails a test that would hang.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not happen"))
 }
