@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_model::Slug;
 use sluice_serve::config::{Checks, ServerConfig, Settings};
+use std::path::PathBuf;
 
 /// The port of Execute.
 pub const PORT: u16 = 7071;
@@ -26,6 +27,8 @@ pub struct ExecutorConfig {
     pub audit: AuditConfig,
     /// Where redirects may lead, beside the tenants' own origins.
     pub redirect: RedirectConfig,
+    /// The JavaScript engine, where the executor starts one of its own.
+    pub engine: EngineConfig,
 }
 
 impl Default for ExecutorConfig {
@@ -37,6 +40,7 @@ impl Default for ExecutorConfig {
             modules: ModulesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
+            engine: EngineConfig::default(),
         }
     }
 }
@@ -51,6 +55,7 @@ impl Settings for ExecutorConfig {
         at.section("modules", &self.modules);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
+        at.section("engine", &self.engine);
     }
 }
 
@@ -178,6 +183,34 @@ impl Settings for RedirectConfig {
     }
 }
 
+/// The JavaScript engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EngineConfig {
+    /// The folder of the compiled engine, some 5 MiB, shared by all servers of this user. Default: `sluice` in the user's
+    /// cache folder (`XDG_CACHE_HOME`, or `.cache` in `HOME`), or none where there is no such folder. Without it every start
+    /// compiles the engine, which takes seconds.
+    pub cache: Option<PathBuf>,
+    /// Runs of Actions that may be in flight at once; more wait, up to their wall limit. Default 256 runs, each 64 MiB of
+    /// memory at most.
+    pub max_runs: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+        EngineConfig { cache: cache.map(|cache| cache.join("sluice")), max_runs: 256 }
+    }
+}
+
+impl Settings for EngineConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let named = self.cache.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
+        at.require("cache", named, "the path of a folder");
+        at.range("max_runs", self.max_runs, 1..=10_000, "runs");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +236,7 @@ mod tests {
             ("audit.linger_ms", "0"),
             ("audit.drain_timeout_s", "9999"),
             ("redirect.http_localhost", "maybe"),
+            ("engine.max_runs", "0"),
             ("audit.spool_max", "1"),
         ] {
             let refusal = Sources::new(EXECUTOR_PREFIX).flag("--set", key, value).load::<ExecutorConfig>().unwrap_err();

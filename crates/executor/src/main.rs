@@ -51,7 +51,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&about, &config.server.log, &config.server.telemetry)?;
     let signals = Signals::listen()?;
 
-    let options = EngineOptions { cache_dir: Some(config.server.data.join("engine")), ..EngineOptions::default() };
+    let options = EngineOptions {
+        cache_dir: config.engine.cache.clone(),
+        max_runs_in_flight: config.engine.max_runs,
+        ..EngineOptions::default()
+    };
     let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await?.context("the sandbox cannot start")?;
     let identity = engine.identity();
     let about = about.with("engine", identity.engine.as_str()).with("base_image", identity.base_image.as_str());

@@ -38,7 +38,7 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 
 /// Why a record is not kept.
 #[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
+pub(crate) enum SpoolError {
     /// The bound is reached.
     #[error("the spool holds {bytes} bytes that the control plane has not acknowledged; audit.spool_max_bytes is {max}")]
     Full {

@@ -16,13 +16,13 @@ use sluice_model::{Failure, FailureReason};
 use std::time::{Duration, Instant};
 
 /// Failures in a row that open it.
-pub const IN_A_ROW: u32 = 10;
+pub(crate) const IN_A_ROW: u32 = 10;
 /// Runs that are looked at together.
-pub const WINDOW: usize = 50;
+pub(crate) const WINDOW: usize = 50;
 /// How young all of them have to be.
-pub const WINDOW_TIME: Duration = Duration::from_secs(60);
+pub(crate) const WINDOW_TIME: Duration = Duration::from_secs(60);
 /// How long it stays open before one run is tried.
-pub const REST: Duration = Duration::from_secs(30);
+pub(crate) const REST: Duration = Duration::from_secs(30);
 
 /// Whether a failure is the Action's own doing. One that was cut by less than its own limit, because the slot's budget or
 /// its caller's patience ended, is not.
@@ -41,7 +41,7 @@ pub(crate) fn counts(failure: &Failure, had_its_own_time: bool) -> bool {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     epoch: Instant,
     inner: Mutex<Inner>,
 }
@@ -69,14 +69,14 @@ const WINDOW_BITS: u64 = (1 << WINDOW) - 1;
 
 impl Breaker {
     /// A closed one. Nothing is ever told to it from before `now`.
-    pub fn new(now: Instant) -> Breaker {
+    pub(crate) fn new(now: Instant) -> Breaker {
         let inner = Inner { state: State::Closed, in_a_row: 0, failed: 0, ended_ms: [0; WINDOW], seen: 0 };
         Breaker { epoch: now, inner: Mutex::new(inner) }
     }
 
     /// Asks to run. `None`: it is open. What became of the run is told to the permit; one that is dropped without a word
     /// did not count.
-    pub fn admit(&self, now: Instant) -> Option<Permit<'_>> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<Permit<'_>> {
         let mut inner = self.inner.lock();
         let probe = match inner.state {
             State::Closed => false,
@@ -90,7 +90,7 @@ impl Breaker {
     }
 
     /// Whether runs are refused at the moment.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.inner.lock().state != State::Closed
     }
 
@@ -146,7 +146,7 @@ impl Inner {
 /// One run that may be tried.
 #[derive(Debug)]
 #[must_use = "a permit wants to hear what became of the run"]
-pub struct Permit<'a> {
+pub(crate) struct Permit<'a> {
     breaker: &'a Breaker,
     probe: bool,
     told: bool,
@@ -154,7 +154,7 @@ pub struct Permit<'a> {
 
 impl Permit<'_> {
     /// What became of the run.
-    pub fn tell(mut self, failed: bool, now: Instant) {
+    pub(crate) fn tell(mut self, failed: bool, now: Instant) {
         self.told = true;
         self.breaker.ended(failed, self.probe, now);
     }
