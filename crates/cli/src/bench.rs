@@ -17,17 +17,10 @@ use prost::Message as _;
 use sluice_api::executor::v1 as executor;
 use std::time::Duration;
 
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    run: Option<RunArgs>,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
+    /// Call Execute, and tell how often and how fast it answers
+    Run(RunArgs),
     /// Serve Execute by doing nothing: what a server of these messages could reach at most on this machine
     Floor(floor::Args),
     /// Measure the floor and the executor in turns, and tell their ratio
@@ -36,7 +29,10 @@ enum Command {
 
 /// One measurement.
 #[derive(Clone, Debug, clap::Args)]
-struct RunArgs {
+pub(crate) struct RunArgs {
+    /// The flow's slug
+    #[arg(long, value_name = "FLOW")]
+    flow: String,
     #[command(flatten)]
     call: CallArgs,
     /// Closed loop: callers that each send, wait and send again. Open loop: the most calls in flight
@@ -56,9 +52,6 @@ struct RunArgs {
 /// What is called, and how.
 #[derive(Clone, Debug, clap::Args)]
 struct CallArgs {
-    /// The flow's slug
-    #[arg(long, value_name = "FLOW")]
-    flow: String,
     #[command(flatten)]
     what: SignIn,
     #[command(flatten)]
@@ -74,32 +67,28 @@ struct CallArgs {
     warmup: f64,
 }
 
-impl Args {
+impl Command {
     /// The load program has few threads, so that the server has the cores; the floor is such a server.
     pub(crate) fn worker_threads(&self) -> Option<usize> {
-        let call = match (&self.command, &self.run) {
-            (Some(Command::Floor(_)), _) => return None,
-            (Some(Command::Compare(args)), _) => &args.call,
-            (None, Some(run)) => &run.call,
-            (None, None) => return Some(1),
+        let call = match self {
+            Command::Floor(_) => return None,
+            Command::Run(args) => &args.call,
+            Command::Compare(args) => &args.call,
         };
         Some(call.threads.max(1))
     }
 }
 
-pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    match (args.command, args.run) {
-        (Some(Command::Floor(args)), _) => floor::run(args, screen).await,
-        (Some(Command::Compare(args)), _) => compare::run(args, screen).await,
-        (None, Some(args)) => measure(args, screen).await,
-        (None, None) => Err(Stop::usage(
-            "name what to call: --flow, --trigger, --input and --tenant",
-        )),
+pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
+    match command {
+        Command::Run(args) => measure(args, screen).await,
+        Command::Floor(args) => floor::run(args, screen).await,
+        Command::Compare(args) => compare::run(args, screen).await,
     }
 }
 
 async fn measure(args: RunArgs, screen: &Screen) -> Result<(), Stop> {
-    let (target, _) = args.call.target(screen).await?;
+    let (target, _) = args.call.target(&args.flow, screen).await?;
     let load = Load {
         callers: count("--callers", args.callers)?,
         connections: count("--connections", args.call.connections)?,
@@ -119,8 +108,8 @@ async fn measure(args: RunArgs, screen: &Screen) -> Result<(), Stop> {
 
 impl CallArgs {
     /// The executor with the request, after one call that shows that it works, and its answer.
-    async fn target(&self, screen: &Screen) -> Result<(Target, executor::ExecuteResponse), Stop> {
-        let request = self.what.clone().request(self.flow.clone())?;
+    async fn target(&self, flow: &str, screen: &Screen) -> Result<(Target, executor::ExecuteResponse), Stop> {
+        let request = self.what.clone().request(flow.to_owned())?;
         let answer = self
             .executor
             .executions()

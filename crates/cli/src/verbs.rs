@@ -52,14 +52,15 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Measure Execute
-    Bench(bench::Args),
+    #[command(subcommand)]
+    Bench(bench::Command),
 }
 
 impl Command {
     /// How many threads the verb runs on; `None`: one a core.
     pub(crate) fn worker_threads(&self) -> Option<usize> {
         match self {
-            Command::Bench(args) => args.worker_threads(),
+            Command::Bench(command) => command.worker_threads(),
             _ => None,
         }
     }
@@ -74,7 +75,7 @@ impl Command {
             Command::Execute(args) => execute::run(args, screen).await,
             Command::Audit(command) => audit::run(command, screen).await,
             Command::Tenant(command) => tenant::run(command, screen).await,
-            Command::Bench(args) => bench::run(args, screen).await,
+            Command::Bench(command) => bench::run(command, screen).await,
         }
     }
 }

@@ -276,13 +276,12 @@ fn a_sign_in_through_every_verb() {
 
     // The load program finds its target, its floor, and nothing that fails.
     let call = "--flow login --trigger post-login --input input.json --warmup 0";
-    let bench = dev.run(&format!("bench {call} --requests 50"));
-    let report: Value = serde_json::from_slice(&bench.stdout).unwrap();
+    let report = dev.done(&format!("bench run {call} --requests 50"));
     assert_eq!(
         (&report["calls"], &report["verdicts"], &report["errors"]),
         (&json!(50), &json!({ "block": 50 }), &json!({}))
     );
-    let open = dev.done(&format!("bench {call} --seconds 0.2 --rate 100"));
+    let open = dev.done(&format!("bench run {call} --seconds 0.2 --rate 100"));
     assert_eq!(open["calls"], 20);
     let compared = dev.done(&format!("bench compare {call} --rounds 1 --seconds 0.1"));
     assert!(compared["ratio"].as_f64().unwrap() > 0.0, "{compared}");

@@ -23,6 +23,9 @@ use tonic::transport::Uri;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The flow's slug
+    #[arg(long, value_name = "FLOW")]
+    flow: String,
     #[command(flatten)]
     pub(super) call: CallArgs,
     /// How often both are measured, in turns; what is told are the medians
@@ -145,7 +148,7 @@ impl View for Comparison {
 }
 
 pub(super) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let (executor, answer) = args.call.target(screen).await?;
+    let (executor, answer) = args.call.target(&args.flow, screen).await?;
     let many = Load {
         callers: count("--callers", args.callers)?,
         connections: count("--connections", args.call.connections)?,

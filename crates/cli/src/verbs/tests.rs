@@ -68,18 +68,18 @@ fn what_contradicts_itself_is_bad_usage() {
 }
 
 #[test]
-fn bench_is_a_measurement_unless_it_is_told_otherwise() {
-    let run = parse("sluice bench --flow login --tenant a --trigger post-login --input x.json --rate 200").unwrap();
-    assert_eq!(run.command.worker_threads(), Some(1));
+fn a_load_program_has_few_threads_and_a_server_has_all() {
+    let call = "--flow login --tenant a --trigger post-login --input x.json";
+    let threads = |line: &str| parse(&format!("sluice bench {line}")).unwrap().command.worker_threads();
+    assert_eq!(threads(&format!("run {call} --rate 200")), Some(1));
+    assert_eq!(threads(&format!("compare {call} --rounds 3 --threads 2")), Some(2));
+    assert_eq!(threads("floor --listen 127.0.0.1:0"), None);
     assert_eq!(
-        parse("sluice bench floor --listen 127.0.0.1:0")
-            .unwrap()
-            .command
-            .worker_threads(),
-        None
+        refused("sluice bench run --tenant a"),
+        ErrorKind::MissingRequiredArgument
     );
-    let compare =
-        "sluice bench compare --flow login --tenant a --trigger post-login --input x.json --rounds 3 --threads 2";
-    assert_eq!(parse(compare).unwrap().command.worker_threads(), Some(2));
-    assert_eq!(refused("sluice bench --flow login"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(
+        refused(&format!("sluice bench run {call} --requests 5 --seconds 5")),
+        ErrorKind::ArgumentConflict
+    );
 }

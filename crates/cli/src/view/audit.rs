@@ -110,8 +110,9 @@ impl AuditEntry {
             }
             (Some(from), Some(to)) => format!("{from} → {to}"),
             (Some(from), None) => format!("was {from}"),
-            (None, Some(to)) => to.to_string(),
-            (None, None) => String::new(),
+            // What was published or attached has a column of its own; all of it is in the JSON.
+            (None, Some(to)) if self.slug.is_none() => to.to_string(),
+            (None, _) => String::new(),
         };
         cut(&text, 60)
     }

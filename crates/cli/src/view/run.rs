@@ -110,8 +110,8 @@ fn outcome_note(outcome: &Outcome) -> String {
     let mut parts: Vec<String> = outcome.reason_code.iter().cloned().collect();
     match &outcome.decision {
         Decision::Redirect(redirect) => parts.push(redirect.url.clone()),
-        Decision::Block(block) => parts.extend(block.user_message.iter().map(|m| format!("{m:?}"))),
-        Decision::Continue | Decision::DemandMfa(_) => {}
+        // What the user reads is told beside the verdict.
+        Decision::Block(_) | Decision::Continue | Decision::DemandMfa(_) => {}
     }
     super::cut(&parts.join("  "), 100)
 }

@@ -39,7 +39,7 @@ impl View for Tenant {
             "Next: export SLUICE_TENANT={}, then sluice action publish DIR",
             self.tenant
         ));
-        format!("{done} tenant {} is there\n{hint}", look.strong(&self.tenant))
+        format!("{done} tenant {} made\n{hint}", look.strong(&self.tenant))
     }
 }
 
