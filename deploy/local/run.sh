@@ -71,6 +71,13 @@ run flow attach login --trigger post-login --action domain-check@1.0.0 --config 
 say "5/5 two sign-ins, each decided by TypeScript in its sandbox, and their audit"
 run execute login --trigger post-login --input "$sample/sign-ins/employee.json"
 run execute login --trigger post-login --input "$sample/sign-ins/stranger.json"
+# A run's record reaches the control plane a moment after its answer.
+tries=0
+until [ "$("$sluice" audit list --kind flow.action_executed --json | grep -o '"flow.action_executed"' | wc -l)" -ge 2 ]; do
+    tries=$((tries + 1))
+    [ "$tries" -le 100 ] || fail "the audit of the two sign-ins is not there after ten seconds"
+    sleep 0.1
+done
 run audit list
 
 # The people above were to read it; this is for --check, and for whoever trusts only machines.

@@ -53,7 +53,7 @@ fn bad_input_is_refused_with_the_field_and_nothing_is_half_done() {
         (vec!["tenant", "create", "Not A Slug"], "INVALID_FIELD", "tenant", "slug"),
         (vec!["tenant", "create", "acme"], "TENANT_EXISTS", "", "acme"),
         (vec!["tenant", "redirect-origins", "add", "http://example.com"], "INVALID_FIELD", "origin", "https"),
-        (vec!["flow", "create", "-x"], "INVALID_FIELD", "flow", "slug"),
+        (vec!["flow", "create", "1login"], "INVALID_FIELD", "flow", "slug"),
         (vec!["flow", "create", "login"], "FLOW_EXISTS", "", "login"),
         (vec!["flow", "show", "nowhere"], "FLOW_NOT_FOUND", "", "nowhere"),
         (vec!["flow", "create", "x", "--tenant", "nobody"], "TENANT_NOT_FOUND", "", "nobody"),
