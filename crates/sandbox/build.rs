@@ -6,6 +6,7 @@
 //! - `SLUICE_ENGINE=FILE` takes a finished engine instead, for machines without a C compiler for wasm.
 //! - `CC_wasm32_unknown_unknown` names the C compiler; otherwise any clang from 16 on that knows the target is taken.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
@@ -96,9 +97,8 @@ fn compile(guest: &Path, out: &Path, compiler: &Compiler) -> Result<(), String> 
     }
     // A folder half built would be taken for whole only if the engine stood in it, which it does not.
     let said = String::from_utf8_lossy(&output.stderr);
-    for line in said.lines() {
-        eprintln!("{line}");
-    }
+    // Cargo shows it with the error.
+    io::stderr().write_all(said.as_bytes()).map_err(|e| e.to_string())?;
     let first = said.lines().find(|l| l.contains("error")).unwrap_or("see above");
     Err(format!("crates/guest did not build: {first}"))
 }

@@ -2,8 +2,9 @@
 
 use crate::rewrite::PAGE_BYTES;
 
-/// Runs begin and end on multiples of this. Smaller makes more runs, larger copies more; measured best of 32 to 4,096.
-const GRAIN_BYTES: usize = 64;
+/// Runs begin and end on multiples of this many bytes: a cache line. Smaller makes more runs, larger copies more.
+const GRAIN: u32 = 64;
+const GRAIN_BYTES: usize = GRAIN as usize;
 
 /// The bytes in which a memory differs from the base image.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,10 +36,10 @@ impl Delta {
             }
             if grain != base.get(offset..offset + GRAIN_BYTES).unwrap_or(&zeroes) {
                 // A wasm memory has at most 4 GiB, and this one 64 MiB, so both fit.
-                let (at, len) = (u32::try_from(offset).unwrap_or(u32::MAX), GRAIN_BYTES as u32);
+                let at = u32::try_from(offset).unwrap_or(u32::MAX);
                 match runs.last_mut() {
-                    Some((start, run)) if *start + *run == at => *run += len,
-                    _ => runs.push((at, len)),
+                    Some((start, run)) if *start + *run == at => *run += GRAIN,
+                    _ => runs.push((at, GRAIN)),
                 }
                 bytes.extend_from_slice(grain);
             }

@@ -129,17 +129,17 @@ impl Engine {
     /// [`EngineError`] says what this machine or this build lacks. A cache that cannot be read or written is no error: the
     /// engine is compiled, and a warning is logged.
     pub fn new(options: EngineOptions) -> Result<Engine, EngineError> {
-        let slots = options.max_runs_in_flight.max(1).saturating_add(SNAPSHOTS_AT_ONCE);
-        let wasm = wasmtime::Engine::new(&config::config(slots))?;
-        let base = Base::load_or_build(&wasm, options.cache_dir.as_deref())?;
-        let lane = Lane::new(options.slow_threads.max(1))?;
+        let EngineOptions { cache_dir, max_runs_in_flight, slow_threads } = options;
+        let runs = max_runs_in_flight.max(1);
+        let wasm = wasmtime::Engine::new(&config::config(runs.saturating_add(SNAPSHOTS_AT_ONCE)))?;
+        let base = Base::load_or_build(&wasm, cache_dir.as_deref())?;
+        let lane = Lane::new(slow_threads.max(1))?;
         let ticker = Ticker::start(move || wasm.increment_epoch())?;
-        let runs = options.max_runs_in_flight.max(1) as usize;
         Ok(Engine(Arc::new(Shared {
             base: Arc::new(base),
             lane,
             _ticker: ticker,
-            runs: Arc::new(Semaphore::new(runs)),
+            runs: Arc::new(Semaphore::new(runs as usize)),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE as usize)),
         })))
     }

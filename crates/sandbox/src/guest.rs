@@ -1,9 +1,8 @@
 //! One guest: a store with its limits, what it may ask of the host, and the calls into it.
 
 use crate::codec::wire;
-use crate::config::{MAX_PAGES, TABLE_ELEMENTS};
+use crate::config::TABLE_ELEMENTS;
 use crate::meter::{Meter, Stop};
-use crate::rewrite::PAGE_BYTES;
 use sluice_model::limits::MAX_LOG_BYTES;
 use sluice_model::{LogLevel, LogLine};
 use std::sync::Arc;
@@ -17,6 +16,9 @@ const FIRST_TICKS: u64 = 2;
 
 /// Ticks that a run gets to end by itself, with a stack to show, once it is over a limit.
 const GRACE_TICKS: u64 = 3;
+
+/// The hard limit, which the memory's own maximum keeps as well.
+const HARD_MEMORY_BYTES: usize = 64 << 20;
 
 /// Where growth of the memory is denied for the first time: what is left to the hard limit is for making the error.
 const SOFT_MEMORY_BYTES: usize = 60 << 20;
@@ -71,7 +73,7 @@ struct MemoryLimit {
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let allowed = if self.denied || self.by_host {
-            desired <= MAX_PAGES as usize * PAGE_BYTES
+            desired <= HARD_MEMORY_BYTES
         } else {
             desired <= SOFT_MEMORY_BYTES
         };

@@ -105,6 +105,7 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     /// Calls `tick` once a millisecond.
+    #[allow(clippy::disallowed_methods, reason = "it is a thread of its own, whose work is to wait")]
     pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<Ticker> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

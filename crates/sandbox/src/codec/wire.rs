@@ -59,6 +59,7 @@ pub(crate) const fn pack(status: u8, len: u32, address: u32) -> u64 {
 }
 
 /// Status, length and address of a report.
-pub(crate) const fn unpack(report: u64) -> (u8, usize, usize) {
-    ((report >> 56) as u8, (report >> 32 & 0xff_ffff) as usize, (report & 0xffff_ffff) as usize)
+pub(crate) fn unpack(report: u64) -> (u8, usize, usize) {
+    let [a, b, c, d, low, mid, high, status] = report.to_le_bytes();
+    (status, u32::from_le_bytes([low, mid, high, 0]) as usize, u32::from_le_bytes([a, b, c, d]) as usize)
 }

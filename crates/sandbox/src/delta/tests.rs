@@ -17,7 +17,7 @@ proptest! {
 
     #[test]
     fn any_change_is_rebuilt(changes in prop::collection::vec((0..3 * PAGE_BYTES, any::<u8>()), 0..200), grown in 0..2_usize) {
-        let base: Vec<u8> = (0..2 * PAGE_BYTES).map(|i| (i % 251) as u8).collect();
+        let base: Vec<u8> = (0..=250).cycle().take(2 * PAGE_BYTES).collect();
         let mut memory = base.clone();
         memory.resize((2 + grown) * PAGE_BYTES, 0);
         for (at, byte) in changes {
