@@ -36,8 +36,13 @@ fn build() -> Result<(), String> {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let guest = here.parent().ok_or("crates/sandbox has no parent folder")?.join("guest");
     // What the engine is made of; `wire.rs` is shared with the host.
-    let sources =
-        [guest.join("Cargo.toml"), guest.join("Cargo.lock"), guest.join("src"), here.join("src/codec/wire.rs"), here.join("build.rs")];
+    let sources = [
+        guest.join("Cargo.toml"),
+        guest.join("Cargo.lock"),
+        guest.join("src"),
+        here.join("src/codec/wire.rs"),
+        here.join("build.rs"),
+    ];
     let mut hasher = blake3::Hasher::new();
     for source in &sources {
         println!("cargo::rerun-if-changed={}", source.display());
@@ -82,7 +87,14 @@ fn compile(guest: &Path, out: &Path, compiler: &Compiler) -> Result<(), String> 
         .env("CC_wasm32_unknown_unknown", &compiler.cc)
         .env("AR_wasm32_unknown_unknown", &compiler.ar);
     // What cargo sets for this build script is about another target and another profile.
-    for inherited in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_MAKEFLAGS"] {
+    for inherited in [
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_TARGET",
+        "CARGO_TARGET_DIR",
+        "CARGO_MAKEFLAGS",
+    ] {
         cargo.env_remove(inherited);
     }
     for (name, _) in env::vars_os() {
@@ -114,7 +126,8 @@ impl Compiler {
     fn find() -> Result<Compiler, String> {
         if let Ok(cc) = env::var("CC_wasm32_unknown_unknown") {
             let ar = env::var("AR_wasm32_unknown_unknown").unwrap_or_else(|_| archiver(&cc));
-            let version = knows_wasm(&cc).ok_or_else(|| format!("CC_wasm32_unknown_unknown={cc} has no wasm32 target"))?;
+            let version =
+                knows_wasm(&cc).ok_or_else(|| format!("CC_wasm32_unknown_unknown={cc} has no wasm32 target"))?;
             return Ok(Compiler { cc, ar, version });
         }
         // The version that this repository is tested with comes first.

@@ -22,14 +22,20 @@ fn bad_input_is_refused_with_the_field_and_nothing_is_half_done() {
 
     let one = planes.file("one.json", r#"{"n": 1}"#);
     let zero = planes.file("zero.json", r#"{"n": 0, "m": 1}"#);
-    let attached = cli.run(&["flow", "attach", "login", "--trigger", "post-login", "--action", "strict@1.0.0", "--config", &one]);
+    let attached =
+        cli.run(&["flow", "attach", "login", "--trigger", "post-login", "--action", "strict@1.0.0", "--config", &one]);
     let attachment = attached["attachment"].as_str().expect("an id").to_owned();
     let before = (cli.run(&["flow", "show", "login"]), cli.run(&["action", "list"]));
 
     let folder = |name: &str, extra: &str, source: &str| planes.package(name, name, extra, source);
     let no_execute = folder("no-execute", "", "export const x = 1");
-    let throws = folder("top-level-throws", "", "const x: any = null\nx.y\nexport function execute() { return { kind: 'continue' } }");
-    let endless = folder("top-level-endless", "", "for (;;) {}\nexport function execute() { return { kind: 'continue' } }");
+    let throws = folder(
+        "top-level-throws",
+        "",
+        "const x: any = null\nx.y\nexport function execute() { return { kind: 'continue' } }",
+    );
+    let endless =
+        folder("top-level-endless", "", "for (;;) {}\nexport function execute() { return { kind: 'continue' } }");
     let syntax = folder("syntax", "", "export function execute( { return");
     let missing = folder("missing-import", "", "import { x } from './nowhere'\nexport function execute() { return x }");
     let unknown_key = folder("unknown-key", "colour = \"red\"", good);
@@ -38,7 +44,10 @@ fn bad_input_is_refused_with_the_field_and_nothing_is_half_done() {
     let big = folder("big", "", &format!("export const x = '{}'\n{good}", "x".repeat(2 << 20)));
     let reserved = folder("rate-limit-by-ip", "", good);
     let bad_case = folder("bad-case", "", good);
-    planes.file("bad-case/tests/blocks.json", r#"{"name": "blocks", "trigger": "post-login", "input": {}, "expect": {"outcome": {"kind": "block"}}}"#);
+    planes.file(
+        "bad-case/tests/blocks.json",
+        r#"{"name": "blocks", "trigger": "post-login", "input": {}, "expect": {"outcome": {"kind": "block"}}}"#,
+    );
     let latin = folder("latin", "", good);
     std::fs::write(planes.folder.path().join("latin/src/index.ts"), b"export const x = '\xff'").expect("written");
     let empty = planes.file("empty.json", "{}");
@@ -76,15 +85,35 @@ fn bad_input_is_refused_with_the_field_and_nothing_is_half_done() {
         (vec!["action", "publish", &fetches], "UNSUPPORTED_FEATURE", "hosts", ""),
         (vec!["action", "publish", &counters], "UNSUPPORTED_FEATURE", "capabilities", "counters"),
         (vec!["action", "publish", &big], "INVALID_PACKAGE", "", "1048576"),
-        (vec!["action", "publish", &reserved], "INVALID_PACKAGE", "action.toml", "reserved"),
+        (vec!["action", "publish", &reserved], "INVALID_PACKAGE", "action.toml", "template"),
         (vec!["action", "publish", &bad_case], "INVALID_PACKAGE", "tests/blocks.json", "block"),
         (vec!["action", "publish", &latin], "INVALID_PACKAGE", "src/index.ts", "UTF-8"),
         (vec!["action", "publish", &strict, "--version", "1.x"], "INVALID_FIELD", "version", "1.x"),
         (vec!["execute", "nowhere", "--trigger", "post-login", "--input", &empty], "FLOW_NOT_FOUND", "", "nowhere"),
-        (vec!["execute", "login", "--trigger", "post-lunch", "--input", &empty], "INVALID_FIELD", "trigger", "post-login"),
-        (vec!["execute", "login", "--trigger", "post-login", "--input", &typo], "INVALID_FIELD", "input/user/emial", "unknown key"),
-        (vec!["execute", "login", "--trigger", "post-login", "--input", &hosts_own], "INVALID_FIELD", "input/context/now", "host"),
-        (vec!["execute", "login", "--trigger", "post-login", "--input", &empty, "--revision", "99"], "FLOW_REVISION_NOT_FOUND", "", "99"),
+        (
+            vec!["execute", "login", "--trigger", "post-lunch", "--input", &empty],
+            "INVALID_FIELD",
+            "trigger",
+            "post-login",
+        ),
+        (
+            vec!["execute", "login", "--trigger", "post-login", "--input", &typo],
+            "INVALID_FIELD",
+            "input/user/emial",
+            "unknown key",
+        ),
+        (
+            vec!["execute", "login", "--trigger", "post-login", "--input", &hosts_own],
+            "INVALID_FIELD",
+            "input/context/now",
+            "host",
+        ),
+        (
+            vec!["execute", "login", "--trigger", "post-login", "--input", &empty, "--revision", "99"],
+            "FLOW_REVISION_NOT_FOUND",
+            "",
+            "99",
+        ),
     ];
     let mut wrong = Vec::new();
     for (arguments, reason, field, says) in &cases {
@@ -92,9 +121,13 @@ fn bad_input_is_refused_with_the_field_and_nothing_is_half_done() {
         // One publish answers for each tenant; a refusal of one tenant's is its own.
         let fields = error["fields"].as_array().cloned().unwrap_or_default();
         let text = error.to_string();
-        let named = field.is_empty() || fields.iter().any(|f| f["field"].as_str().is_some_and(|f| f.starts_with(field)));
+        let named =
+            field.is_empty() || fields.iter().any(|f| f["field"].as_str().is_some_and(|f| f.starts_with(field)));
         if error["reason"] != *reason || !named || !text.contains(says) {
-            wrong.push(format!("sluice {}\n  expected {reason} {field:?} {says:?}\n  got {error:#}", arguments.join(" ")));
+            wrong.push(format!(
+                "sluice {}\n  expected {reason} {field:?} {says:?}\n  got {error:#}",
+                arguments.join(" ")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

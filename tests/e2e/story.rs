@@ -101,7 +101,8 @@ fn a_flow_runs_what_is_pinned_and_audit_tells_it_in_order() {
         ("flow.action_published", "- 1.0.0 r-"),
     ];
     let told: Vec<(&str, String)> = told.iter().map(|e| (e["kind"].as_str().unwrap_or("?"), place(e))).collect();
-    let told: Vec<(&str, &str)> = told.iter().map(|(k, p)| (*k, p.as_str())).filter(|(k, _)| *k != "tenant.created").collect();
+    let told: Vec<(&str, &str)> =
+        told.iter().map(|(k, p)| (*k, p.as_str())).filter(|(k, _)| *k != "tenant.created").collect();
     assert_eq!(told, expected);
     let others = audit(&other, 4);
     assert!(others.iter().all(|e| e["tenant"] == "other"), "{others:?}");

@@ -59,7 +59,10 @@ impl Server {
     /// A bound address by its name in `addresses.json`, as a URL.
     pub fn url(&self, key: &str) -> String {
         let address = self.addresses[key].as_str();
-        format!("http://{}", address.unwrap_or_else(|| panic!("{} has no {key} address: {}", self.name, self.addresses)))
+        format!(
+            "http://{}",
+            address.unwrap_or_else(|| panic!("{} has no {key} address: {}", self.name, self.addresses))
+        )
     }
 
     /// Asks the process to end, and answers how it did.
@@ -126,7 +129,8 @@ pub struct Planes {
 impl Planes {
     /// Starts both and waits until the executor is connected.
     pub fn start() -> Planes {
-        let control = Server::start("sluice-control-plane", &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let control =
+            Server::start("sluice-control-plane", &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         let url = control.url("control");
         let executor = Server::start(
             "sluice-executor",
@@ -137,11 +141,7 @@ impl Planes {
 
     /// The command line, for a tenant.
     pub fn cli(&self, tenant: &str) -> Cli {
-        Cli {
-            control: self.control.url("control"),
-            executor: self.executor.url("executor"),
-            tenant: tenant.to_owned(),
-        }
+        Cli { control: self.control.url("control"), executor: self.executor.url("executor"), tenant: tenant.to_owned() }
     }
 
     /// Writes a file into the folder and answers its path.

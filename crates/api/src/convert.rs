@@ -32,11 +32,7 @@ fn bounded(number: u64) -> u32 {
 
 /// Converts every item of a list; the error says which one it was.
 fn list<W, M: TryFrom<W, Error = FieldError>>(items: Vec<W>) -> Result<Vec<M>, FieldError> {
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(i, item)| M::try_from(item).map_err(|e| e.at_index(i)))
-        .collect()
+    items.into_iter().enumerate().map(|(i, item)| M::try_from(item).map_err(|e| e.at_index(i))).collect()
 }
 
 /// Converts a message that may be absent.

@@ -34,10 +34,8 @@ pub fn to_status(error: Error) -> Status {
             break;
         }
         room = room.saturating_sub(bytes);
-        details.add_bad_request_violation(
-            cut(field.field, MAX_MESSAGE_BYTES),
-            cut(field.message, MAX_FIELDS_BYTES / 2),
-        );
+        details
+            .add_bad_request_violation(cut(field.field, MAX_MESSAGE_BYTES), cut(field.message, MAX_FIELDS_BYTES / 2));
     }
     if code == tonic::Code::FailedPrecondition {
         let subject = error.resource.as_ref().map_or("", |r| r.name.as_str());
@@ -58,22 +56,12 @@ pub fn from_status(status: &Status) -> Error {
         Some(info) if info.domain == DOMAIN => info.reason.clone(),
         _ => code.as_str().to_ascii_uppercase(),
     };
-    let violations = details
-        .bad_request()
-        .map(|b| b.field_violations.as_slice())
-        .unwrap_or_default();
+    let violations = details.bad_request().map(|b| b.field_violations.as_slice()).unwrap_or_default();
     let mut error = Error::new(code, reason, status.message());
-    error.fields = violations
-        .iter()
-        .map(|v| FieldViolation {
-            field: v.field.clone(),
-            message: v.description.clone(),
-        })
-        .collect();
-    error.resource = details.resource_info().map(|r| Resource {
-        kind: r.resource_type.clone(),
-        name: r.resource_name.clone(),
-    });
+    error.fields =
+        violations.iter().map(|v| FieldViolation { field: v.field.clone(), message: v.description.clone() }).collect();
+    error.resource =
+        details.resource_info().map(|r| Resource { kind: r.resource_type.clone(), name: r.resource_name.clone() });
     error
 }
 

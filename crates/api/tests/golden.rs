@@ -79,9 +79,7 @@ fn client_bytes(json: &Value, strict: bool) -> Vec<u8> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
     let input = pool.get_message_by_name("sluice.types.v1.Input").unwrap();
     let options = DeserializeOptions::new().deny_unknown_fields(strict);
-    DynamicMessage::deserialize_with_options(input, grown(json.clone()), &options)
-        .unwrap()
-        .encode_to_vec()
+    DynamicMessage::deserialize_with_options(input, grown(json.clone()), &options).unwrap().encode_to_vec()
 }
 
 fn from_bytes(bytes: &[u8]) -> Result<CallerInput, sluice_api::FieldError> {
@@ -177,35 +175,22 @@ fn outcomes_agree_in_json_model_and_protobuf() {
 fn fields_from_the_future_are_ignored() {
     let mut bytes = client_bytes(&serde_json::json!({ "user": { "id": "u1" } }), true);
     prost::encoding::string::encode(1_000, &"from a newer client".to_owned(), &mut bytes);
-    assert_eq!(
-        from_bytes(&bytes).unwrap(),
-        from_json(&serde_json::json!({ "user": { "id": "u1" } })).unwrap()
-    );
+    assert_eq!(from_bytes(&bytes).unwrap(), from_json(&serde_json::json!({ "user": { "id": "u1" } })).unwrap());
 }
 
 #[test]
 fn a_number_that_json_cannot_say_is_refused_by_its_place() {
-    let nan = prost_types::Value {
-        kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)),
-    };
+    let nan = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)) };
     let none = prost_types::Value { kind: None };
     for (bad, message) in [(nan, "finite"), (none, "no kind")] {
         let list = prost_types::ListValue { values: vec![bad] };
-        let value = prost_types::Value {
-            kind: Some(prost_types::value::Kind::ListValue(list)),
-        };
+        let value = prost_types::Value { kind: Some(prost_types::value::Kind::ListValue(list)) };
         let user = wire::User {
             id: "u1".to_owned(),
-            app_metadata: Some(prost_types::Struct {
-                fields: [("a".to_owned(), value)].into(),
-            }),
+            app_metadata: Some(prost_types::Struct { fields: [("a".to_owned(), value)].into() }),
             ..wire::User::default()
         };
-        let error = CallerInput::try_from(wire::Input {
-            user: Some(user),
-            ..wire::Input::default()
-        })
-        .unwrap_err();
+        let error = CallerInput::try_from(wire::Input { user: Some(user), ..wire::Input::default() }).unwrap_err();
         assert_eq!(error.field, "user.app_metadata.a[0]");
         assert!(error.message.contains(message), "{error}");
     }
@@ -214,11 +199,7 @@ fn a_number_that_json_cannot_say_is_refused_by_its_place() {
 /// So many objects inside each other, or lists.
 fn nested(depth: usize, list: bool) -> Value {
     let wrap = |inner| {
-        if list {
-            serde_json::json!([inner])
-        } else {
-            serde_json::json!({ "a": inner })
-        }
+        if list { serde_json::json!([inner]) } else { serde_json::json!({ "a": inner }) }
     };
     (0..depth).fold(Value::Bool(true), |inner, _| wrap(inner))
 }
@@ -234,61 +215,27 @@ fn what_is_nested_as_deep_as_allowed_arrives_inside_the_deepest_message() {
             result: Some(wire::run_result::Result::Outcome(outcome.into())),
             ..wire::RunResult::default()
         };
-        let answer = executor::ExecuteResponse {
-            results: vec![run],
-            ..executor::ExecuteResponse::default()
-        };
+        let answer = executor::ExecuteResponse { results: vec![run], ..executor::ExecuteResponse::default() };
         assert!(executor::ExecuteResponse::decode(&*answer.encode_to_vec()).is_ok());
 
-        let config = Some(json::to_struct(
-            [("s".to_owned(), nested(MAX_JSON_DEPTH - 1, list))]
-                .into_iter()
-                .collect(),
-        ));
-        let attachments = vec![wire::Attachment {
-            config: config.clone(),
-            ..wire::Attachment::default()
-        }];
-        let flow = wire::Flow {
-            slots: vec![wire::Slot {
-                attachments,
-                ..wire::Slot::default()
-            }],
-            ..wire::Flow::default()
-        };
-        let revision = distribution::FlowRevision {
-            flow: Some(flow),
-            ..distribution::FlowRevision::default()
-        };
-        let resource = distribution::Resource {
-            resource: Some(distribution::resource::Resource::FlowRevision(revision)),
-        };
-        let state = distribution::State {
-            upserts: vec![resource],
-            ..distribution::State::default()
-        };
-        let watch = distribution::WatchResponse {
-            message: Some(distribution::watch_response::Message::State(state)),
-        };
+        let config = Some(json::to_struct([("s".to_owned(), nested(MAX_JSON_DEPTH - 1, list))].into_iter().collect()));
+        let attachments = vec![wire::Attachment { config: config.clone(), ..wire::Attachment::default() }];
+        let flow =
+            wire::Flow { slots: vec![wire::Slot { attachments, ..wire::Slot::default() }], ..wire::Flow::default() };
+        let revision = distribution::FlowRevision { flow: Some(flow), ..distribution::FlowRevision::default() };
+        let resource =
+            distribution::Resource { resource: Some(distribution::resource::Resource::FlowRevision(revision)) };
+        let state = distribution::State { upserts: vec![resource], ..distribution::State::default() };
+        let watch = distribution::WatchResponse { message: Some(distribution::watch_response::Message::State(state)) };
         assert!(distribution::WatchResponse::decode(&*watch.encode_to_vec()).is_ok());
 
         // An audit entry may put a config into a picture of an attachment, from and to.
         let picture = serde_json::json!({ "attachment": { "config": nested(MAX_JSON_DEPTH, list) } });
-        let record = wire::AuditRecord {
-            to: Some(json::to_value(picture.clone())),
-            ..wire::AuditRecord::default()
-        };
-        let batch = distribution::IngestBatch {
-            first_sequence: 1,
-            records: vec![record],
-        };
-        let ingest = distribution::IngestRequest {
-            message: Some(distribution::ingest_request::Message::Batch(batch)),
-        };
+        let record = wire::AuditRecord { to: Some(json::to_value(picture.clone())), ..wire::AuditRecord::default() };
+        let batch = distribution::IngestBatch { first_sequence: 1, records: vec![record] };
+        let ingest = distribution::IngestRequest { message: Some(distribution::ingest_request::Message::Batch(batch)) };
         let read = distribution::IngestRequest::decode(&*ingest.encode_to_vec()).unwrap();
-        let Some(distribution::ingest_request::Message::Batch(batch)) = read.message else {
-            panic!("no batch")
-        };
+        let Some(distribution::ingest_request::Message::Batch(batch)) = read.message else { panic!("no batch") };
         let read = json::to_value(picture.clone());
         assert_eq!(batch.records[0].to.as_ref(), Some(&read));
     }

@@ -110,13 +110,7 @@ impl CallArgs {
     /// The executor with the request, after one call that shows that it works, and its answer.
     async fn target(&self, flow: &str, screen: &Screen) -> Result<(Target, executor::ExecuteResponse), Stop> {
         let request = self.what.clone().request(flow.to_owned())?;
-        let answer = self
-            .executor
-            .executions()
-            .await?
-            .execute(request.clone())
-            .await?
-            .into_inner();
+        let answer = self.executor.executions().await?.execute(request.clone()).await?.into_inner();
         let shown = Execution::try_from(answer.clone())?;
         if shown.failures() > 0 {
             screen.warn("a run fails with this input: what is measured is how failures are served");
@@ -126,31 +120,17 @@ impl CallArgs {
             look.faint(&format!("one call answers {} ({sizes})\n", shown.verdict()))
         });
         let url = self.executor.executor_url.clone();
-        Ok((
-            Target {
-                url,
-                request: request.encode_to_vec().into(),
-            },
-            answer,
-        ))
+        Ok((Target { url, request: request.encode_to_vec().into() }, answer))
     }
 }
 
 fn count(flag: &str, number: usize) -> Result<usize, Stop> {
-    if (1..=100_000).contains(&number) {
-        Ok(number)
-    } else {
-        Err(Stop::usage(format!("{flag}: takes 1 to 100000")))
-    }
+    if (1..=100_000).contains(&number) { Ok(number) } else { Err(Stop::usage(format!("{flag}: takes 1 to 100000"))) }
 }
 
 fn positive(flag: &str, number: f64) -> Result<f64, Stop> {
     let fits = number > 0.0 && number <= 1e6;
-    if fits {
-        Ok(number)
-    } else {
-        Err(Stop::usage(format!("{flag}: takes a number over 0, at most 1000000")))
-    }
+    if fits { Ok(number) } else { Err(Stop::usage(format!("{flag}: takes a number over 0, at most 1000000"))) }
 }
 
 fn seconds(flag: &str, number: f64) -> Result<Duration, Stop> {

@@ -56,11 +56,7 @@ pub(crate) struct TenantArg {
 pub(crate) fn url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|e| format!("not a URL: {e}"))?;
     let plain = uri.scheme_str() == Some("http") && uri.host().is_some() && matches!(uri.path(), "" | "/");
-    if plain {
-        Ok(uri)
-    } else {
-        Err("takes http://HOST:PORT, such as http://127.0.0.1:7070".to_owned())
-    }
+    if plain { Ok(uri) } else { Err("takes http://HOST:PORT, such as http://127.0.0.1:7070".to_owned()) }
 }
 
 impl ControlUrl {
@@ -105,17 +101,13 @@ pub(crate) async fn dial(url: &Uri, what: &str, variable: &str) -> Result<Wire, 
 
 /// A connection of its own. The error is the innermost cause, which is what a person can act on.
 pub(crate) async fn connect(url: &Uri) -> Result<Channel, String> {
-    Endpoint::from(url.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .connect()
-        .await
-        .map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            cause.to_string()
-        })
+    Endpoint::from(url.clone()).connect_timeout(CONNECT_TIMEOUT).connect().await.map_err(|error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        cause.to_string()
+    })
 }
 
 /// Sends the token of `SLUICE_TOKEN`, where there is one.
@@ -128,9 +120,7 @@ impl Bearer {
         let Some(token) = std::env::var_os("SLUICE_TOKEN").filter(|t| !t.is_empty()) else {
             return Ok(Bearer(None));
         };
-        let header = token
-            .to_str()
-            .and_then(|t| format!("Bearer {t}").parse::<MetadataValue<Ascii>>().ok());
+        let header = token.to_str().and_then(|t| format!("Bearer {t}").parse::<MetadataValue<Ascii>>().ok());
         let mut header = header.ok_or_else(|| Stop::usage("SLUICE_TOKEN: takes visible ASCII characters"))?;
         header.set_sensitive(true);
         Ok(Bearer(Some(header)))

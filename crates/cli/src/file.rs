@@ -21,22 +21,13 @@ pub(crate) fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Stop> {
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
     };
     let refuse = |message: String| {
-        let field = sluice_model::FieldViolation {
-            field: flag.to_owned(),
-            message,
-        };
+        let field = sluice_model::FieldViolation { field: flag.to_owned(), message };
         let message = format!("{flag}: {}", field.message);
-        Stop::from(Error {
-            fields: vec![field],
-            ..Error::new(Code::InvalidArgument, "INVALID_FILE", message)
-        })
+        Stop::from(Error { fields: vec![field], ..Error::new(Code::InvalidArgument, "INVALID_FILE", message) })
     };
     read.map_err(|e| refuse(format!("{} cannot be read: {e}", path.display())))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(refuse(format!(
-            "{} has more than {MAX_FILE_BYTES} bytes",
-            path.display()
-        )));
+        return Err(refuse(format!("{} has more than {MAX_FILE_BYTES} bytes", path.display())));
     }
     Ok(bytes)
 }
@@ -67,10 +58,6 @@ pub(crate) fn read_config(path: Option<&Path>) -> Result<Object, Stop> {
 /// # Errors
 /// Every mistake of its files, as `INVALID_PACKAGE`.
 pub(crate) fn read_package(path: &Path) -> Result<Package, Stop> {
-    let package = if path.is_file() {
-        Package::from_archive(&read("package", path)?)
-    } else {
-        Package::from_dir(path)
-    };
+    let package = if path.is_file() { Package::from_archive(&read("package", path)?) } else { Package::from_dir(path) };
     package.map_err(|found| Stop::package(&found))
 }

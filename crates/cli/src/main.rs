@@ -37,10 +37,8 @@ fn run(cli: Cli, screen: &Screen) -> Result<(), Stop> {
     if let Some(threads) = cli.command.worker_threads() {
         builder.worker_threads(threads);
     }
-    let runtime = builder
-        .enable_all()
-        .build()
-        .map_err(|e| Stop::local("RUNTIME", format!("no threads to run on: {e}")))?;
+    let runtime =
+        builder.enable_all().build().map_err(|e| Stop::local("RUNTIME", format!("no threads to run on: {e}")))?;
     let done = runtime.block_on(cli.command.run(screen));
     // What still runs (a spinner, a connection that lingers) must not keep a finished command.
     runtime.shutdown_background();

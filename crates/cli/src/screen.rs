@@ -33,22 +33,14 @@ impl Look {
     /// As a file gets it, in UTC.
     #[cfg(test)]
     pub(crate) fn plain() -> Look {
-        Look {
-            colour: false,
-            hints: false,
-            zone: TimeZone::UTC,
-        }
+        Look { colour: false, hints: false, zone: TimeZone::UTC }
     }
 
     fn of(terminal: bool) -> Look {
         // https://no-color.org: set and not empty means none.
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         let able = std::env::var_os("TERM").is_none_or(|t| t != "dumb");
-        Look {
-            colour: terminal && wanted && able,
-            hints: terminal,
-            zone: TimeZone::system(),
-        }
+        Look { colour: terminal && wanted && able, hints: terminal, zone: TimeZone::system() }
     }
 
     pub(crate) fn good(&self, text: &str) -> String {
@@ -72,27 +64,17 @@ impl Look {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// A time as RFC 3339 in the reader's own zone, to the millisecond.
     pub(crate) fn time(&self, time: Timestamp) -> String {
-        time.to_zoned(self.zone.clone())
-            .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
-            .to_string()
+        time.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
     }
 
     /// What to do next; nothing where nobody reads it.
     pub(crate) fn hint(&self, text: &str) -> String {
-        if self.hints {
-            format!("{}\n", self.faint(text))
-        } else {
-            String::new()
-        }
+        if self.hints { format!("{}\n", self.faint(text)) } else { String::new() }
     }
 }
 
@@ -105,20 +87,12 @@ pub(crate) trait View: Serialize {
 impl Screen {
     /// The process's own standard output and error.
     pub(crate) fn of_process(json: bool) -> Screen {
-        Screen {
-            json,
-            look: Look::of(io::stdout().is_terminal()),
-            errors: Look::of(io::stderr().is_terminal()),
-        }
+        Screen { json, look: Look::of(io::stdout().is_terminal()), errors: Look::of(io::stderr().is_terminal()) }
     }
 
     /// Tells an answer on standard output: one line of JSON, or text.
     pub(crate) fn show(&self, view: &impl View) {
-        self.write(&if self.json {
-            line(view)
-        } else {
-            printable(&view.render(&self.look))
-        });
+        self.write(&if self.json { line(view) } else { printable(&view.render(&self.look)) });
     }
 
     /// Tells text to people; under `--json` nothing.
@@ -154,12 +128,7 @@ impl Screen {
             let _closed = if self.json {
                 err.write_all(line(&serde_json::json!({ "error": Refusal::from(&**error) })).as_bytes())
             } else {
-                writeln!(
-                    err,
-                    "{} {}",
-                    self.errors.bad("error:"),
-                    printable(&Told(error).to_string())
-                )
+                writeln!(err, "{} {}", self.errors.bad("error:"), printable(&Told(error).to_string()))
             };
         }
         ExitCode::from(stop.exit)
@@ -217,11 +186,9 @@ fn printable(text: &str) -> String {
 
 /// Whether an escape is followed by `[`, numbers, `m`: a colour, and nothing that moves or erases.
 fn is_colour(after: &str) -> bool {
-    after.strip_prefix('[').is_some_and(|codes| {
-        codes
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
-            .starts_with('m')
-    })
+    after
+        .strip_prefix('[')
+        .is_some_and(|codes| codes.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
 }
 
 #[cfg(test)]
@@ -236,27 +203,14 @@ mod tests {
 
     #[test]
     fn times_are_shown_in_the_zone_of_the_reader() {
-        let look = Look {
-            zone: TimeZone::fixed(jiff::tz::offset(2)),
-            ..Look::plain()
-        };
+        let look = Look { zone: TimeZone::fixed(jiff::tz::offset(2)), ..Look::plain() };
         assert_eq!(look.time(Timestamp::UNIX_EPOCH), "1970-01-01T02:00:00.000+02:00");
-        assert_eq!(
-            Look::plain().time(Timestamp::UNIX_EPOCH),
-            "1970-01-01T00:00:00.000+00:00"
-        );
+        assert_eq!(Look::plain().time(Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000+00:00");
     }
 
     #[test]
     fn without_colour_text_is_left_alone() {
         assert_eq!(Look::plain().bad("no"), "no");
-        assert_eq!(
-            Look {
-                colour: true,
-                ..Look::plain()
-            }
-            .bad("no"),
-            "\x1b[31mno\x1b[0m"
-        );
+        assert_eq!(Look { colour: true, ..Look::plain() }.bad("no"), "\x1b[31mno\x1b[0m");
     }
 }

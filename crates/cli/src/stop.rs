@@ -21,10 +21,7 @@ pub(crate) struct Stop {
 impl Stop {
     /// The arguments do not fit together.
     pub(crate) fn usage(message: impl Into<String>) -> Stop {
-        Stop {
-            error: Some(Box::new(Error::new(Code::InvalidArgument, "USAGE", message))),
-            exit: USAGE,
-        }
+        Stop { error: Some(Box::new(Error::new(Code::InvalidArgument, "USAGE", message))), exit: USAGE }
     }
 
     /// This machine refuses: a file that cannot be read, a port that is taken.
@@ -34,24 +31,13 @@ impl Stop {
 
     /// The verb did its work and the answer is no; it is on the screen already.
     pub(crate) const fn told() -> Stop {
-        Stop {
-            error: None,
-            exit: REFUSED,
-        }
+        Stop { error: None, exit: REFUSED }
     }
 
     /// A package that does not compile or whose files have mistakes, each a field: as the control plane tells them.
     pub(crate) fn package(found: &[Diagnostic]) -> Stop {
-        let count = if found.len() == 1 {
-            "a mistake".to_owned()
-        } else {
-            format!("{} mistakes", found.len())
-        };
-        let mut error = Error::new(
-            Code::InvalidArgument,
-            "INVALID_PACKAGE",
-            format!("the package has {count}"),
-        );
+        let count = if found.len() == 1 { "a mistake".to_owned() } else { format!("{} mistakes", found.len()) };
+        let mut error = Error::new(Code::InvalidArgument, "INVALID_PACKAGE", format!("the package has {count}"));
         for diagnostic in found {
             let mut field = diagnostic.file.clone();
             if let (Some(line), Some(column)) = (diagnostic.line, diagnostic.column) {
@@ -69,10 +55,7 @@ impl Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
-        Stop {
-            error: Some(Box::new(error)),
-            exit: REFUSED,
-        }
+        Stop { error: Some(Box::new(error)), exit: REFUSED }
     }
 }
 
@@ -116,12 +99,7 @@ pub(crate) struct Told<'a>(pub(crate) &'a Error);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Error {
-            message,
-            reason,
-            fields,
-            ..
-        } = self.0;
+        let Error { message, reason, fields, .. } = self.0;
         write!(f, "{message} ({reason})")?;
         for FieldViolation { field, message: what } in fields {
             if *message == format!("{field}: {what}") {

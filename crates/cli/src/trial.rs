@@ -62,35 +62,17 @@ impl Trial {
             compile_in_child(&package, &options).map(|bundle| (package, bundle))
         });
         let engine = tokio::task::spawn_blocking(|| {
-            Engine::new(EngineOptions {
-                cache_dir: engine_cache(),
-                max_runs_in_flight: 1,
-                ..EngineOptions::default()
-            })
+            Engine::new(EngineOptions { cache_dir: engine_cache(), max_runs_in_flight: 1, ..EngineOptions::default() })
         });
         let (package, bundle) = joined(compiled.await)?.map_err(|error| match error {
             CompileError::Refused(found) => Stop::package(&found),
             CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
         })?;
         let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
-        let snapshot = engine
-            .snapshot(&bundle)
-            .await
-            .map_err(|failure| unpublishable(&failure))?;
-        let version = package
-            .manifest
-            .version
-            .as_ref()
-            .map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
+        let snapshot = engine.snapshot(&bundle).await.map_err(|failure| unpublishable(&failure))?;
+        let version = package.manifest.version.as_ref().map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
         let slug = package.manifest.slug.clone();
-        Ok(Trial {
-            package,
-            engine,
-            snapshot: Arc::new(snapshot),
-            slug,
-            version,
-            origins,
-        })
+        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, origins })
     }
 
     /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
@@ -112,11 +94,7 @@ impl Trial {
         let made_for: Vec<&str> = triggers.iter().map(|t| t.as_str()).collect();
         let message = format!("{} is made for {}", self.slug, made_for.join(", "));
         let error = Error::field("trigger", message);
-        Err(Error {
-            reason: "TRIGGER_NOT_SUPPORTED".into(),
-            ..error
-        }
-        .into())
+        Err(Error { reason: "TRIGGER_NOT_SUPPORTED".into(), ..error }.into())
     }
 
     /// Runs the package's own cases, as a publish does.
@@ -133,18 +111,9 @@ impl Trial {
         let (outcome, report) = match EncodedInput::new(&input) {
             Ok(input) => {
                 let report = self.engine.run(&self.snapshot, RunRequest { input, limits, now }).await;
-                (
-                    report
-                        .outcome
-                        .clone()
-                        .and_then(|outcome| self.judge(outcome, &mut slot)),
-                    Some(report),
-                )
+                (report.outcome.clone().and_then(|outcome| self.judge(outcome, &mut slot)), Some(report))
             }
-            Err(invalid) => (
-                Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))),
-                None,
-            ),
+            Err(invalid) => (Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))), None),
         };
         let (outcome, failure) = match outcome {
             Ok(outcome) => (Some(outcome), None),
@@ -163,10 +132,7 @@ impl Trial {
             memory_bytes: report.as_ref().map_or(0, |r| r.memory_bytes),
             logs: report.map(|r| r.logs).unwrap_or_default(),
         };
-        Run {
-            run,
-            emits: Some(emits),
-        }
+        Run { run, emits: Some(emits) }
     }
 
     /// What the host checks of every outcome, as an executor does.
@@ -183,35 +149,17 @@ impl Trial {
         check_emits(&outcome)?;
         let declared: Option<&[OutcomeKind]> = self.package.manifest.outcomes.as_deref();
         // Where any origin will do, one on this machine will, too: as in a package's cases.
-        let rules = HostRules {
-            redirect_origins: origins,
-            http_localhost: true,
-        };
-        slot.apply(ID, &outcome, declared, rules)
-            .map_err(Failure::invalid_outcome)?;
+        let rules = HostRules { redirect_origins: origins, http_localhost: true };
+        slot.apply(ID, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
         Ok(outcome)
     }
 
     /// The whole input: what the caller sent, and what the host says.
     fn input(&self, attempt: Attempt) -> Input {
-        let Attempt {
-            trigger,
-            config,
-            mut input,
-            now,
-        } = attempt;
+        let Attempt { trigger, config, mut input, now } = attempt;
         let now = now.unwrap_or_else(Timestamp::now);
         input.drop_unusable_risk();
-        let CallerInput {
-            user,
-            mut request,
-            state,
-            organization,
-            risk,
-            credential,
-            session,
-            token,
-        } = input;
+        let CallerInput { user, mut request, state, organization, risk, credential, session, token } = input;
         request.id.get_or_insert_with(|| ID.to_owned());
         request.time.get_or_insert(now);
         let context = Context {
@@ -219,19 +167,10 @@ impl Trial {
             organization,
             sign_in_id: ID.to_owned(),
             execution_id: ID.to_owned(),
-            flow: FlowRef {
-                id: self.named(),
-                revision: 1,
-            },
+            flow: FlowRef { id: self.named(), revision: 1 },
             slot: trigger,
-            attachment: AttachmentRef {
-                id: ID.to_owned(),
-                position: 1,
-            },
-            action: ActionRef {
-                slug: self.slug.clone(),
-                version: self.version.clone(),
-            },
+            attachment: AttachmentRef { id: ID.to_owned(), position: 1 },
+            action: ActionRef { slug: self.slug.clone(), version: self.version.clone() },
             config,
             risk,
             credential,
@@ -242,13 +181,7 @@ impl Trial {
             deadline_ms: u64::from(self.package.manifest.limits.wall_ms),
             mode: Mode::Test,
         };
-        Input {
-            trigger,
-            user,
-            request,
-            state,
-            context,
-        }
+        Input { trigger, user, request, state, context }
     }
 
     fn named(&self) -> Slug {
@@ -259,11 +192,8 @@ impl Trial {
 
 /// An executor's word on emits: nothing that a version of this build can declare is somewhere to send to.
 fn check_emits(outcome: &Outcome) -> Result<(), Failure> {
-    let targets = outcome
-        .emit
-        .iter()
-        .enumerate()
-        .flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
+    let targets =
+        outcome.emit.iter().enumerate().flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
     let Some((i, j, target)) = targets.into_iter().next() else {
         return Ok(());
     };
@@ -286,11 +216,8 @@ fn unpublishable(failure: &Failure) -> Stop {
     let place = crate::view::run::place(failure).unwrap_or_default();
     let stack = failure.stack.as_deref().map(|s| format!("\n{s}")).unwrap_or_default();
     let message = format!("{} ({}){stack}", failure.message, failure.reason);
-    let error = Error::new(
-        Code::InvalidArgument,
-        "INVALID_PACKAGE",
-        "the top level of the package cannot be evaluated",
-    );
+    let error =
+        Error::new(Code::InvalidArgument, "INVALID_PACKAGE", "the top level of the package cannot be evaluated");
     error.with_field(place, message).into()
 }
 

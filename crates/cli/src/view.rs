@@ -64,11 +64,7 @@ pub(crate) struct Warning {
 
 impl From<wire::Warning> for Warning {
     fn from(warning: wire::Warning) -> Warning {
-        Warning {
-            code: warning.code,
-            message: warning.message,
-            pointer: warning.pointer,
-        }
+        Warning { code: warning.code, message: warning.message, pointer: warning.pointer }
     }
 }
 
@@ -76,11 +72,7 @@ impl From<wire::Warning> for Warning {
 fn warnings(all: &[Warning], look: &Look) -> String {
     let mut text = String::new();
     for Warning { code, message, pointer } in all {
-        let at = pointer
-            .as_deref()
-            .filter(|p| !p.is_empty())
-            .map(|p| format!("{p}: "))
-            .unwrap_or_default();
+        let at = pointer.as_deref().filter(|p| !p.is_empty()).map(|p| format!("{p}: ")).unwrap_or_default();
         text.push_str(&format!("{} {at}{message} ({code})\n", look.warning("warning:")));
     }
     text
@@ -88,11 +80,7 @@ fn warnings(all: &[Warning], look: &Look) -> String {
 
 /// `1 slot`, `2 slots`.
 fn count(number: u64, what: &str) -> String {
-    if number == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{number} {what}s")
-    }
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// A length of time for people: `61 µs`, `1.2 ms`, `1.50 s`.

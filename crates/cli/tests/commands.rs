@@ -13,12 +13,7 @@ use tempfile::TempDir;
 /// The binary, without this shell's settings.
 fn sluice() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    for name in [
-        "SLUICE_CONTROL_URL",
-        "SLUICE_EXECUTOR_URL",
-        "SLUICE_TENANT",
-        "SLUICE_TOKEN",
-    ] {
+    for name in ["SLUICE_CONTROL_URL", "SLUICE_EXECUTOR_URL", "SLUICE_TENANT", "SLUICE_TOKEN"] {
         command.env_remove(name);
     }
     command
@@ -59,12 +54,7 @@ fn write(dir: &Path, name: &str, value: &Value) -> PathBuf {
 fn tried(source: &str, input: &Value) -> Value {
     let (folder, dir) = package(source);
     let input = write(folder.path(), "input.json", input);
-    let ran = sluice()
-        .args(["--json", "test"])
-        .arg(&dir)
-        .arg("--input")
-        .arg(input)
-        .assert();
+    let ran = sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(input).assert();
     // A block or a failed Action exits 0.
     out(&ran.success())
 }
@@ -95,10 +85,7 @@ fn a_case_that_fails_says_how_and_exits_1() {
     let (_folder, dir) = package("export function execute(input: Input): Outcome { return { kind: 'block' } }");
     let tested = sluice().args(["--json", "test"]).arg(&dir).assert().code(1).stderr("");
     let case = &out(&tested)["cases"][0];
-    assert_eq!(
-        (&case["passed"], &case["got"]["outcome"]["kind"]),
-        (&json!(false), &json!("block"))
-    );
+    assert_eq!((&case["passed"], &case["got"]["outcome"]["kind"]), (&json!(false), &json!("block")));
     let shown = sluice().arg("test").arg(&dir).assert().code(1);
     let text = String::from_utf8(shown.get_output().stdout.clone()).unwrap();
     assert!(
@@ -115,40 +102,21 @@ fn an_input_is_run_and_told_whole() {
         return { kind: 'continue', state: { user: input.user!.id } }
     }";
     let (folder, dir) = package(source);
-    let input = write(
-        folder.path(),
-        "input.json",
-        &json!({ "trigger": "post-login", "user": { "id": "u1" } }),
-    );
+    let input = write(folder.path(), "input.json", &json!({ "trigger": "post-login", "user": { "id": "u1" } }));
     let now = "2026-01-31T12:00:00Z";
     let args = ["--json", "test", "--trigger", "post-login", "--now", now];
-    let run = out(&sluice()
-        .args(args)
-        .arg(&dir)
-        .arg("--input")
-        .arg(input)
-        .assert()
-        .success());
+    let run = out(&sluice().args(args).arg(&dir).arg("--input").arg(input).assert().success());
     assert_eq!(run["outcome"], json!({ "kind": "continue", "state": { "user": "u1" } }));
-    assert_eq!(
-        (&run["failure"], &run["skipped"], &run["emits"]),
-        (&Value::Null, &Value::Null, &json!([]))
-    );
+    assert_eq!((&run["failure"], &run["skipped"], &run["emits"]), (&Value::Null, &Value::Null, &json!([])));
     assert_eq!(run["logs"][0]["level"], "warn");
     let text = run["logs"][0]["text"].as_str().unwrap();
     assert!(text.contains("test test 2026-01-31T12:00:00"), "{text}");
-    assert!(
-        run["cpu_us"].as_u64().unwrap() > 0 && run["memory_bytes"].as_u64().unwrap() > 0,
-        "{run}"
-    );
+    assert!(run["cpu_us"].as_u64().unwrap() > 0 && run["memory_bytes"].as_u64().unwrap() > 0, "{run}");
 }
 
 #[test]
 fn a_throw_names_the_authors_line() {
-    let run = tried(
-        "type T = string\nexport function execute() {\n  throw new Error('boom')\n}\n",
-        &json!({}),
-    );
+    let run = tried("type T = string\nexport function execute() {\n  throw new Error('boom')\n}\n", &json!({}));
     assert_eq!(run["outcome"], Value::Null);
     let failure = &run["failure"];
     assert_eq!(
@@ -162,21 +130,12 @@ fn a_throw_names_the_authors_line() {
 fn hostile_actions_end_with_their_reason() {
     for (body, reason) in [
         ("while (true) {}", "cpu_limit"),
-        (
-            "const all = []; while (true) all.push(new ArrayBuffer(1 << 23))",
-            "memory_limit",
-        ),
+        ("const all = []; while (true) all.push(new ArrayBuffer(1 << 23))", "memory_limit"),
         ("const f = (): number => 1 + f(); f()", "threw"),
         ("return new Promise(() => {})", "never_settled"),
         ("return { kind: 'welcome' }", "invalid_outcome"),
-        (
-            "return { kind: 'continue', claims: [{ token: 'id', name: 'sub', value: 'root' }] }",
-            "invalid_outcome",
-        ),
-        (
-            "return { kind: 'redirect', url: 'http://evil.example/' }",
-            "invalid_outcome",
-        ),
+        ("return { kind: 'continue', claims: [{ token: 'id', name: 'sub', value: 'root' }] }", "invalid_outcome"),
+        ("return { kind: 'redirect', url: 'http://evil.example/' }", "invalid_outcome"),
         (
             "return { kind: 'continue', emit: [{ type: 't', data: 1, to: [{ url: 'https://a.example/' }] }] }",
             "capability_denied",
@@ -193,20 +152,10 @@ fn redirects_may_lead_anywhere_unless_origins_are_named() {
         package("export function execute() { return { kind: 'redirect', url: 'https://app.example.com/x' } }");
     let input = write(folder.path(), "input.json", &json!({}));
     let run = |args: &[&str]| {
-        out(&sluice()
-            .args(["--json", "test"])
-            .arg(&dir)
-            .arg("--input")
-            .arg(&input)
-            .args(args)
-            .assert()
-            .success())
+        out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(&input).args(args).assert().success())
     };
     assert_eq!(run(&[])["outcome"]["kind"], "redirect");
-    assert_eq!(
-        run(&["--redirect-origin", "https://app.example.com"])["outcome"]["kind"],
-        "redirect"
-    );
+    assert_eq!(run(&["--redirect-origin", "https://app.example.com"])["outcome"]["kind"], "redirect");
     let refused = run(&["--redirect-origin", "https://other.example.com"]);
     assert_eq!(
         (&refused["failure"]["reason"], &refused["failure"]["pointer"]),
@@ -220,13 +169,7 @@ fn an_outcome_that_is_not_declared_is_invalid() {
     let manifest = "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\noutcomes = [\"continue\"]\n";
     fs::write(dir.join("action.toml"), manifest).unwrap();
     let input = write(folder.path(), "input.json", &json!({}));
-    let run = out(&sluice()
-        .args(["--json", "test"])
-        .arg(&dir)
-        .arg("--input")
-        .arg(input)
-        .assert()
-        .success());
+    let run = out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(input).assert().success());
     assert_eq!(run["failure"]["pointer"], "/kind");
 }
 
@@ -234,40 +177,18 @@ fn an_outcome_that_is_not_declared_is_invalid() {
 fn mistakes_of_a_package_are_told_with_their_place() {
     let (_folder, dir) = package("export function execute() {\n  return { kind: \n}\n");
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    assert_eq!(
-        (&error["code"], &error["reason"]),
-        (&json!("INVALID_ARGUMENT"), &json!("INVALID_PACKAGE"))
-    );
+    assert_eq!((&error["code"], &error["reason"]), (&json!("INVALID_ARGUMENT"), &json!("INVALID_PACKAGE")));
     let field = error["fields"][0]["field"].as_str().unwrap();
     assert!(field.starts_with("src/index.ts:"), "{field}");
 
-    fs::write(
-        dir.join("src/index.ts"),
-        "throw new Error('at the top')\nexport function execute() {}",
-    )
-    .unwrap();
+    fs::write(dir.join("src/index.ts"), "throw new Error('at the top')\nexport function execute() {}").unwrap();
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    assert!(
-        error["fields"][0]["field"]
-            .as_str()
-            .unwrap()
-            .starts_with("src/index.ts:1"),
-        "{error}"
-    );
+    assert!(error["fields"][0]["field"].as_str().unwrap().starts_with("src/index.ts:1"), "{error}");
 
-    fs::write(
-        dir.join("action.toml"),
-        "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\ncolour = 1\n",
-    )
-    .unwrap();
+    fs::write(dir.join("action.toml"), "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\ncolour = 1\n")
+        .unwrap();
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    assert!(
-        error["fields"][0]["field"]
-            .as_str()
-            .unwrap()
-            .starts_with("action.toml:4"),
-        "{error}"
-    );
+    assert!(error["fields"][0]["field"].as_str().unwrap().starts_with("action.toml:4"), "{error}");
 }
 
 #[test]
@@ -276,10 +197,7 @@ fn what_this_build_cannot_provide_is_refused_by_name() {
     let manifest = "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\nhosts = [\"api.example.com\"]\n";
     fs::write(dir.join("action.toml"), manifest).unwrap();
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    assert!(
-        error["fields"][0]["message"].as_str().unwrap().contains("/hosts"),
-        "{error}"
-    );
+    assert!(error["fields"][0]["message"].as_str().unwrap().contains("/hosts"), "{error}");
 }
 
 #[test]
@@ -315,17 +233,9 @@ fn mistakes_in_cases_are_told_before_anything_runs() {
     ]);
     write(&dir, "tests/more.json", &cases);
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    let messages: Vec<_> = error["fields"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| f["message"].as_str().unwrap())
-        .collect();
+    let messages: Vec<_> = error["fields"].as_array().unwrap().iter().map(|f| f["message"].as_str().unwrap()).collect();
     assert!(messages.iter().any(|m| m.contains("/0/config/x")), "{messages:?}");
-    assert!(
-        messages.iter().any(|m| m.contains("/1/steps/0/input/user")),
-        "{messages:?}"
-    );
+    assert!(messages.iter().any(|m| m.contains("/1/steps/0/input/user")), "{messages:?}");
 }
 
 #[test]
@@ -345,39 +255,19 @@ fn a_sequence_stops_at_the_step_that_differs() {
 #[test]
 fn a_server_that_is_not_there_is_one_clear_line() {
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
-    let missing = sluice()
-        .args(["tenant", "list", "--control-url", &url])
-        .assert()
-        .code(1)
-        .stdout("");
+    let missing = sluice().args(["tenant", "list", "--control-url", &url]).assert().code(1).stdout("");
     let text = String::from_utf8(missing.get_output().stderr.clone()).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(
-        text.contains("cannot reach the control plane") && text.contains("sluice dev"),
-        "{text}"
-    );
-    let missing = sluice()
-        .args(["--json", "tenant", "list"])
-        .env("SLUICE_CONTROL_URL", url)
-        .assert()
-        .code(1);
+    assert!(text.contains("cannot reach the control plane") && text.contains("sluice dev"), "{text}");
+    let missing = sluice().args(["--json", "tenant", "list"]).env("SLUICE_CONTROL_URL", url).assert().code(1);
     assert_eq!(refusal(&missing)["reason"], "UNREACHABLE");
 }
 
 #[test]
 fn bad_usage_exits_2() {
-    for args in [
-        &["flow", "attach", "login"][..],
-        &["nonsense"],
-        &["action", "list"],
-        &["test", "x", "--frobnicate"],
-    ] {
+    for args in [&["flow", "attach", "login"][..], &["nonsense"], &["action", "list"], &["test", "x", "--frobnicate"]] {
         sluice().args(args).assert().code(2);
     }
     sluice().arg("--version").assert().success();

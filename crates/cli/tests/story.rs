@@ -22,29 +22,16 @@ impl Dev {
     fn start() -> Dev {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_sluice"))
-            .args([
-                "--json",
-                "dev",
-                "--control-addr",
-                "127.0.0.1:0",
-                "--executor-addr",
-                "127.0.0.1:0",
-            ])
+            .args(["--json", "dev", "--control-addr", "127.0.0.1:0", "--executor-addr", "127.0.0.1:0"])
             .args(["--admin-addr", "127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
-        Dev {
-            folder,
-            process,
-            addresses,
-        }
+        Dev { folder, process, addresses }
     }
 
     fn run(&self, line: &str) -> Output {
@@ -52,10 +39,7 @@ impl Dev {
         for (variable, plane) in [("SLUICE_CONTROL_URL", "control"), ("SLUICE_EXECUTOR_URL", "executor")] {
             command.env(variable, format!("http://{}", self.addresses[plane].as_str().unwrap()));
         }
-        command
-            .env_remove("SLUICE_TOKEN")
-            .env("SLUICE_TENANT", "acme")
-            .current_dir(self.folder.path());
+        command.env_remove("SLUICE_TOKEN").env("SLUICE_TENANT", "acme").current_dir(self.folder.path());
         command.arg("--json").args(line.split_whitespace()).output().unwrap()
     }
 
@@ -83,17 +67,11 @@ impl Dev {
 
     /// Ends it by SIGTERM, and waits until it is gone.
     fn end(mut self) {
-        let sent = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
-            .status()
-            .unwrap();
+        let sent = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         assert!(sent.success());
         let ended = self.process.wait().unwrap();
         assert_eq!(ended.code(), Some(0), "the drain is clean");
-        assert!(
-            !self.folder.path().join("data/addresses.json").exists(),
-            "nobody finds what is gone"
-        );
+        assert!(!self.folder.path().join("data/addresses.json").exists(), "nobody finds what is gone");
     }
 }
 
@@ -107,9 +85,7 @@ impl Drop for Dev {
 
 /// `a.b.c` of a value.
 fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
-    path.split('.').fold(value, |value, key| {
-        key.parse::<usize>().map_or_else(|_| &value[key], |index| &value[index])
-    })
+    path.split('.').fold(value, |value, key| key.parse::<usize>().map_or_else(|_| &value[key], |index| &value[index]))
 }
 
 #[test]
@@ -129,29 +105,14 @@ fn a_sign_in_through_every_verb() {
         (&json!("ALREADY_EXISTS"), &json!("TENANT_EXISTS"), "")
     );
     let (error, _) = dev.refused("tenant create Not_A_Slug");
-    assert_eq!(
-        (at(&error, "reason"), at(&error, "fields.0.field")),
-        (&json!("INVALID_FIELD"), &json!("tenant"))
-    );
+    assert_eq!((at(&error, "reason"), at(&error, "fields.0.field")), (&json!("INVALID_FIELD"), &json!("tenant")));
     dev.done("tenant create zoo");
     let tenants = dev.done("tenant list --limit 1");
     assert_eq!(at(&tenants, "entries.0.tenant"), "acme");
     let token = tenants["next_page_token"].as_str().unwrap();
-    assert_eq!(
-        at(
-            &dev.done(&format!("tenant list --page-token {token}")),
-            "entries.0.tenant"
-        ),
-        "zoo"
-    );
-    assert_eq!(
-        dev.done("tenant redirect-origins add https://app.example.com")["origin"],
-        "https://app.example.com"
-    );
-    assert_eq!(
-        at(&dev.done("tenant redirect-origins list"), "entries.0.origin"),
-        "https://app.example.com"
-    );
+    assert_eq!(at(&dev.done(&format!("tenant list --page-token {token}")), "entries.0.tenant"), "zoo");
+    assert_eq!(dev.done("tenant redirect-origins add https://app.example.com")["origin"], "https://app.example.com");
+    assert_eq!(at(&dev.done("tenant redirect-origins list"), "entries.0.origin"), "https://app.example.com");
     dev.done("tenant redirect-origins remove https://app.example.com");
     assert_eq!(dev.done("tenant redirect-origins list")["entries"], json!([]));
 
@@ -160,17 +121,11 @@ fn a_sign_in_through_every_verb() {
     let published = dev.done("action publish my-action --tenant acme --tenant zoo");
     for (number, tenant) in ["acme", "zoo"].iter().enumerate() {
         let result = &published["results"][number];
-        assert_eq!(
-            (&result["tenant"], &result["version"]),
-            (&json!(tenant), &json!("1.0.0"))
-        );
+        assert_eq!((&result["tenant"], &result["version"]), (&json!(tenant), &json!("1.0.0")));
         assert_eq!((&result["created"], &result["error"]), (&json!(true), &Value::Null));
     }
     let again = dev.done("action publish my-action");
-    assert_eq!(
-        (at(&again, "results.0.created"), at(&again, "results.0.version")),
-        (&json!(false), &json!("1.0.0"))
-    );
+    assert_eq!((at(&again, "results.0.created"), at(&again, "results.0.version")), (&json!(false), &json!("1.0.0")));
     let (error, out) = dev.refused("action publish my-action --tenant acme --tenant nobody");
     assert_eq!(error["reason"], "TENANT_NOT_FOUND");
     let results: Value = serde_json::from_str(&out).unwrap();
@@ -185,26 +140,10 @@ fn a_sign_in_through_every_verb() {
     assert_eq!(saved["rollout"], json!({ "have": 1, "waiting": 0 }));
     let attachment = saved["attachment"].as_str().unwrap().to_owned();
     for (line, reason, field) in [
-        (
-            "flow attach login --trigger lunch --action my-action@1.0.0",
-            "INVALID_FIELD",
-            "trigger",
-        ),
-        (
-            "flow attach login --trigger pre-login --action my-action@1.0.0",
-            "TRIGGER_NOT_SUPPORTED",
-            "trigger",
-        ),
-        (
-            "flow attach login --trigger post-login --action my-action@9.9.9",
-            "VERSION_NOT_FOUND",
-            "",
-        ),
-        (
-            "flow attach login --trigger post-login --action my-action --etag stale",
-            "ETAG_MISMATCH",
-            "",
-        ),
+        ("flow attach login --trigger lunch --action my-action@1.0.0", "INVALID_FIELD", "trigger"),
+        ("flow attach login --trigger pre-login --action my-action@1.0.0", "TRIGGER_NOT_SUPPORTED", "trigger"),
+        ("flow attach login --trigger post-login --action my-action@9.9.9", "VERSION_NOT_FOUND", ""),
+        ("flow attach login --trigger post-login --action my-action --etag stale", "ETAG_MISMATCH", ""),
         ("flow show nowhere", "FLOW_NOT_FOUND", ""),
     ] {
         let (error, _) = dev.refused(line);
@@ -215,44 +154,22 @@ fn a_sign_in_through_every_verb() {
     }
     let flow = dev.done("flow show login");
     assert_eq!(at(&flow, "slots.0.attachments.0.attachment"), &json!(attachment));
-    assert_eq!(
-        (at(&flow, "slots.0.attachments.0.position"), at(&flow, "revision")),
-        (&json!(1), &json!(2))
-    );
+    assert_eq!((at(&flow, "slots.0.attachments.0.position"), at(&flow, "revision")), (&json!(1), &json!(2)));
 
     // A sign-in, another version, another sign-in; the one that has begun goes on with what it began with.
     dev.file("input.json", r#"{"user": {"id": "u1"}}"#);
     let execute = "execute login --trigger post-login --input input.json";
     let first = dev.done(&format!("{execute} --sign-in-id s1"));
-    assert_eq!(
-        (&first["verdict"], &first["decided_by"]),
-        (&json!("continue"), &Value::Null)
-    );
-    assert_eq!(
-        (at(&first, "results.0.version"), &first["flow_revision"]),
-        (&json!("1.0.0"), &json!(2))
-    );
+    assert_eq!((&first["verdict"], &first["decided_by"]), (&json!("continue"), &Value::Null));
+    assert_eq!((at(&first, "results.0.version"), &first["flow_revision"]), (&json!("1.0.0"), &json!(2)));
     let source = "export function execute() { console.log('no'); return { kind: 'block', reason_code: 'closed' } }";
     fs::write(dev.folder.path().join("my-action/src/index.ts"), source).unwrap();
     fs::remove_file(dev.folder.path().join("my-action/tests/continues.json")).unwrap();
-    assert_eq!(
-        at(&dev.done("action publish my-action --bump minor"), "results.0.version"),
-        "1.1.0"
-    );
-    assert_eq!(
-        dev.done(execute)["verdict"],
-        "continue",
-        "what is published is not what runs"
-    );
-    assert_eq!(
-        dev.done(&format!("flow pin login {attachment} --version ^1.1"))["revision"],
-        3
-    );
+    assert_eq!(at(&dev.done("action publish my-action --bump minor"), "results.0.version"), "1.1.0");
+    assert_eq!(dev.done(execute)["verdict"], "continue", "what is published is not what runs");
+    assert_eq!(dev.done(&format!("flow pin login {attachment} --version ^1.1"))["revision"], 3);
     let second = dev.done(&format!("{execute} --logs --sign-in-id s2"));
-    assert_eq!(
-        (&second["verdict"], at(&second, "decided_by.reason_code")),
-        (&json!("block"), &json!("closed"))
-    );
+    assert_eq!((&second["verdict"], at(&second, "decided_by.reason_code")), (&json!("block"), &json!("closed")));
     assert_eq!(at(&second, "results.0.logs.0.text"), "no");
     assert_eq!(dev.done(&format!("{execute} --revision 2"))["verdict"], "continue");
     let (error, _) = dev.refused("execute nowhere --trigger post-login --input input.json");
@@ -263,10 +180,7 @@ fn a_sign_in_through_every_verb() {
 
     // What is listed.
     let listed = dev.done("action list");
-    assert_eq!(
-        (at(&listed, "entries.0.newest"), at(&listed, "entries.0.attached")),
-        (&json!("1.1.0"), &json!(1))
-    );
+    assert_eq!((at(&listed, "entries.0.newest"), at(&listed, "entries.0.attached")), (&json!("1.1.0"), &json!(1)));
     let versions = dev.done("action versions my-action");
     assert_eq!(
         (at(&versions, "entries.0.version"), at(&versions, "entries.1.version")),
@@ -294,10 +208,7 @@ fn a_sign_in_through_every_verb() {
         (&entry["outcome"], &entry["reason_code"], &entry["user_id"]),
         (&json!("block"), &json!("closed"), &json!("u1"))
     );
-    assert_eq!(
-        dev.done("audit list --tenant zoo --kind flow.action_executed")["entries"],
-        json!([])
-    );
+    assert_eq!(dev.done("audit list --tenant zoo --kind flow.action_executed")["entries"], json!([]));
     dev.end();
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn compile_sources(sources: &Sources) -> Result<Bundle, Vec<Diagnosti
         modules.into_iter().filter(|(path, _)| reached.contains(path)).map(|(_, module)| module.print()).collect();
     let bundle = Bundle::new(sources.entry.as_str(), compiled);
     if bundle.code_bytes() > MAX_BUNDLE_BYTES {
-        let message = format!("the bundle has {} bytes of JavaScript; at most {MAX_BUNDLE_BYTES} are taken", bundle.code_bytes());
+        let message =
+            format!("the bundle has {} bytes of JavaScript; at most {MAX_BUNDLE_BYTES} are taken", bundle.code_bytes());
         return Err(vec![Diagnostic::error("too_large", "", message)]);
     }
     Ok(bundle)

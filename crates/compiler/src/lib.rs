@@ -19,6 +19,4 @@ mod package;
 
 pub use child::{CHILD_COMMAND, ChildOptions, CompileError, compile_in_child, run_child_if_asked};
 pub use compile::compile;
-pub use package::{
-    MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES, Package,
-};
+pub use package::{MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES, Package};

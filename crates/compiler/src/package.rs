@@ -81,7 +81,10 @@ impl Package {
             let found = Diagnostic::error("missing_entry", MANIFEST_FILE, message).with_pointer(pointer);
             found.with_help(match known.is_empty() {
                 true => "write the Action in src/index.ts; it exports `execute`".to_owned(),
-                false => format!("the package has {}; name the one that exports `execute` by entry = \"...\"", known.join(", ")),
+                false => format!(
+                    "the package has {}; name the one that exports `execute` by entry = \"...\"",
+                    known.join(", ")
+                ),
             })
         })
     }
@@ -203,7 +206,10 @@ impl Reading {
                 None
             }
         });
-        if schema_file.is_some() && !files.contains_key(&schema_path) && self.found.iter().all(|d| d.file != schema_path) {
+        if schema_file.is_some()
+            && !files.contains_key(&schema_path)
+            && self.found.iter().all(|d| d.file != schema_path)
+        {
             let message = format!("the schema {schema_path} is not in the package");
             self.found.push(Diagnostic::error("missing_schema", MANIFEST_FILE, message).with_pointer("/schema"));
         }

@@ -3,7 +3,12 @@
 
 use sluice_compiler::{ChildOptions, CompileError, Package, compile, compile_in_child, run_child_if_asked};
 use sluice_model::Diagnostic;
-use std::{fmt::Write as _, fs, path::PathBuf, time::{Duration, Instant}};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 const MANIFEST: &str = "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\n";
 const EXECUTE: &str = "export async function execute(input) { return { kind: 'continue' } }\n";
@@ -71,15 +76,20 @@ fn the_child_makes_the_same_bundle() {
 fn mistakes_come_back_from_the_child() {
     let found = refused(&package(&[("src/index.ts", "import './x'\nexport const execute = 1")]), &options());
     let told: Vec<String> = found.iter().map(ToString::to_string).collect();
-    assert_eq!(told, [
-        "src/index.ts:1:8: error: cannot find \"./x\": there is no file src/x",
-        "src/index.ts:2:14: error: `execute` is a number, and must be a function",
-    ]);
+    assert_eq!(
+        told,
+        [
+            "src/index.ts:1:8: error: cannot find \"./x\": there is no file src/x",
+            "src/index.ts:2:14: error: `execute` is a number, and must be a function",
+        ]
+    );
     assert_eq!(found[1].excerpt.as_deref(), Some("2 | export const execute = 1\n  |              ^^^^^^^^^^^"));
 }
 
 fn hostile_nesting_ends_as_a_diagnostic() {
-    let around = |open: &str, inner: &str, close: &str, times: usize| format!("{}{inner}{}", open.repeat(times), close.repeat(times));
+    let around = |open: &str, inner: &str, close: &str, times: usize| {
+        format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+    };
     let crashes = [
         ("parentheses", format!("const a = {}", around("(", "1", ")", 400_000))),
         ("arrays", format!("const a = {}", around("[", "", "]", 400_000))),
@@ -94,7 +104,11 @@ fn hostile_nesting_ends_as_a_diagnostic() {
         let found = refused(&package(&[("src/index.ts", &format!("{text}\n{EXECUTE}"))]), &options());
         assert_eq!(found.len(), 1, "{what}: {found:?}");
         assert_eq!(found[0].code, "compiler_crash", "{what}: {}", found[0]);
-        assert!(found[0].message.starts_with("the compiler ran out of stack or memory on this package"), "{what}: {}", found[0]);
+        assert!(
+            found[0].message.starts_with("the compiler ran out of stack or memory on this package"),
+            "{what}: {}",
+            found[0]
+        );
     }
     // Whatever comes of these, it comes as an answer.
     let others = [
@@ -142,7 +156,8 @@ fn a_child_that_uses_up_its_cpu_time_is_out_of_time() {
 }
 
 fn a_program_that_is_no_compiler_is_told_apart() {
-    for lines in ["exit 0", "exit 3", "echo hello", "printf 'sluice\\001\\n\\377\\377\\377\\377\\377\\377\\377\\377{}'"] {
+    for lines in ["exit 0", "exit 3", "echo hello", "printf 'sluice\\001\\n\\377\\377\\377\\377\\377\\377\\377\\377{}'"]
+    {
         let (_folder, options) = script(lines);
         let found = refused(&package(&[("src/index.ts", EXECUTE)]), &options);
         assert_eq!(found[0].message, "the compiler failed on this package, by a fault of its own", "{lines}");
@@ -159,7 +174,10 @@ fn the_child_gets_an_empty_environment() {
     let (folder, options) = script("env > \"${0%/*}/environment\"");
     refused(&package(&[("src/index.ts", EXECUTE)]), &options);
     let seen = fs::read_to_string(folder.path().join("environment")).unwrap();
-    assert!(seen.lines().all(|line| ["PWD=", "_=", "SHLVL=", "OLDPWD="].iter().any(|own| line.starts_with(own))), "{seen}");
+    assert!(
+        seen.lines().all(|line| ["PWD=", "_=", "SHLVL=", "OLDPWD="].iter().any(|own| line.starts_with(own))),
+        "{seen}"
+    );
 }
 
 fn a_package_of_200_lines_takes_milliseconds() {
@@ -182,7 +200,10 @@ fn a_package_of_200_lines_takes_milliseconds() {
     }
     child.sort();
     here.sort();
-    println!("200 lines: in a child {:?} at best, {:?} median; in this process {:?} median", child[0], child[10], here[10]);
+    println!(
+        "200 lines: in a child {:?} at best, {:?} median; in this process {:?} median",
+        child[0], child[10], here[10]
+    );
     // The best of twenty: other work on the machine must not fail it.
     assert!(child[0] < Duration::from_millis(100), "{:?}", child[0]);
 }

@@ -10,10 +10,10 @@ use crate::distribution::{ConnectedExecutor, Cursors, Distribution, Roster};
 use crate::flows::Flows;
 use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, FlowEdge, IngestEdge, TenantEdge};
 use crate::metrics::Metrics;
+use crate::requests;
 use crate::shared::Shared;
 use crate::store::{BlobError, BlobStore, MetaStore, SledStore, StoreError};
 use crate::tenants::Tenants;
-use crate::requests;
 use jiff::SignedDuration;
 use opentelemetry::metrics::Meter;
 use sluice_api::control::v1::{
@@ -97,9 +97,15 @@ impl ControlPlane {
     ///
     /// # Errors
     /// What cannot be opened, with what to do. Nothing is ever begun anew in silence.
-    pub async fn open(folder: &Path, config: &PlaneConfig, tools: Tools, meter: &Meter) -> Result<ControlPlane, OpenError> {
+    pub async fn open(
+        folder: &Path,
+        config: &PlaneConfig,
+        tools: Tools,
+        meter: &Meter,
+    ) -> Result<ControlPlane, OpenError> {
         let Tools { engine, compiler, clock } = tools;
-        let store: Arc<dyn MetaStore> = Arc::new(SledStore::open(folder.join("meta"), config.store.changes_kept).await?);
+        let store: Arc<dyn MetaStore> =
+            Arc::new(SledStore::open(folder.join("meta"), config.store.changes_kept).await?);
         let blobs = BlobStore::open(folder.join("blobs")).await?;
         let log: Arc<dyn AuditLog> = Arc::new(FileAuditLog::open(folder.join("audit"), SEGMENT_BYTES).await?);
         let shared = Shared { store, clock, metrics: Arc::new(Metrics::new(meter)) };
@@ -123,16 +129,7 @@ impl ControlPlane {
         let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
         let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
             .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
-        let distribution = Distribution::new(
-            shared.clone(),
-            tenants.clone(),
-            catalogue.clone(),
-            flows.clone(),
-            blobs,
-            roster,
-            cursors,
-            revision_ttl,
-        );
+        let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, roster, cursors, revision_ttl);
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(outbox.run(stop.clone()));

@@ -20,7 +20,9 @@ impl From<BlobError> for Error {
     fn from(error: BlobError) -> Error {
         tracing::error!(%error, "the store of bundles failed");
         match error {
-            BlobError::Disk { .. } => unavailable("STORE_UNAVAILABLE", "the store of bundles cannot be written or read now"),
+            BlobError::Disk { .. } => {
+                unavailable("STORE_UNAVAILABLE", "the store of bundles cannot be written or read now")
+            }
             BlobError::BadDigest | BlobError::TooLarge { .. } | BlobError::Corrupt { .. } => {
                 Error::internal("the store of bundles failed on this request")
             }

@@ -157,9 +157,26 @@ mod tests {
     fn versions_sort_as_semver_does() {
         let slug = |text| Slug::parse(text).unwrap();
         let sorted = [
-            "0.0.1", "0.9.0", "1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-99999999999999999999999", "1.0.0-alpha",
-            "1.0.0-alpha.1", "1.0.0-alpha.1.x", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
-            "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0", "18446744073709551615.0.0",
+            "0.0.1",
+            "0.9.0",
+            "1.0.0-1",
+            "1.0.0-2",
+            "1.0.0-10",
+            "1.0.0-99999999999999999999999",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.1.x",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.2.0",
+            "1.10.0",
+            "2.0.0",
+            "18446744073709551615.0.0",
         ];
         for pair in sorted.windows(2) {
             let (low, high) = (Version::parse(pair[0]).unwrap(), Version::parse(pair[1]).unwrap());
@@ -178,7 +195,9 @@ mod tests {
         assert_eq!(subject(&tenant(&t)), Some(Subject::Tenant(t.clone())));
         assert_eq!(subject(&revision(&t, &f, 7)), Some(Subject::Revision(t.clone(), f.clone(), 7)));
         assert_eq!(subject(&replaced(&t, &f, 6)), Some(Subject::Revision(t.clone(), f.clone(), 6)));
-        for other in [outbox().number(1), action(&t, &f), flow(&t, &f), used(&t, &f, &f), request(Some(&t), "x"), store()] {
+        for other in
+            [outbox().number(1), action(&t, &f), flow(&t, &f), used(&t, &f, &f), request(Some(&t), "x"), store()]
+        {
             assert_eq!(subject(&other), None, "{other}");
         }
     }

@@ -45,7 +45,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         print(&loaded.effective().to_string());
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(serve(loaded.settings))
 }
 

@@ -3,10 +3,10 @@
 //! The answer is kept in the commit that made it true, so a caller whose connection broke can ask again and nothing is
 //! done twice. It is kept for [`KEPT`]; another request under the same id is refused.
 
-use crate::shared::Shared;
-use crate::rows;
-use crate::store::{Batch, Key, Revision, Scan};
 use crate::keys;
+use crate::rows;
+use crate::shared::Shared;
+use crate::store::{Batch, Key, Revision, Scan};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -44,7 +44,12 @@ pub(crate) struct Keep(Option<(RequestId, Option<Revision>)>);
 
 impl RequestId {
     /// The id that came with a request, `None` where it is empty. `asked` is the whole request without its id.
-    pub(crate) fn of(tenant: Option<&Slug>, id: &str, method: &str, asked: &impl Serialize) -> Result<Option<RequestId>, Error> {
+    pub(crate) fn of(
+        tenant: Option<&Slug>,
+        id: &str,
+        method: &str,
+        asked: &impl Serialize,
+    ) -> Result<Option<RequestId>, Error> {
         if id.is_empty() {
             return Ok(None);
         }

@@ -99,7 +99,11 @@ impl Audit {
             let path = spool::epoch_folder(&folder, epoch);
             let recovered = spool::recover(&path)?;
             if recovered.torn_bytes > 0 {
-                tracing::warn!(epoch, bytes = recovered.torn_bytes, "a record was cut that its process had not finished");
+                tracing::warn!(
+                    epoch,
+                    bytes = recovered.torn_bytes,
+                    "a record was cut that its process had not finished"
+                );
             }
             for file in &recovered.set_aside {
                 metrics.spool_damaged();
@@ -144,7 +148,9 @@ impl Audit {
             return Err(refused(&error));
         }
         match self.gaps.lock().rest_until {
-            Some(until) if now < until => Err(unavailable("the last audit record could not be written; trying again soon")),
+            Some(until) if now < until => {
+                Err(unavailable("the last audit record could not be written; trying again soon"))
+            }
             _ => Ok(()),
         }
     }
@@ -222,7 +228,8 @@ impl Audit {
         let mut frames = Frames::default();
         for (tenant, gap) in &told {
             let mut record = AuditRecord::new(Timestamp::now(), AuditKind::AuditGap, tenant.clone(), &self.executor);
-            record.to = Some(json!({ "missing": gap.missing, "since": gap.since.to_string(), "executor": self.executor }));
+            record.to =
+                Some(json!({ "missing": gap.missing, "since": gap.since.to_string(), "executor": self.executor }));
             frames.push(&wire::AuditRecord::from(record));
         }
         if self.spool.append(&mut frames, true).is_ok() {

@@ -120,7 +120,8 @@ impl Catalog {
         if let Some(found) = self.known(tenant, flow, revision)? {
             return Ok(found);
         }
-        let left = deadline.map_or(FETCH_TIMEOUT, |d| d.saturating_duration_since(Instant::now()) / 100 * FETCH_SHARE_PERCENT);
+        let left =
+            deadline.map_or(FETCH_TIMEOUT, |d| d.saturating_duration_since(Instant::now()) / 100 * FETCH_SHARE_PERCENT);
         let key = (tenant.clone(), flow.clone(), revision);
         // One fetch for all who ask at once.
         let fetched = self.fetched.try_get_with(key, self.fetch(tenant, flow, revision));
@@ -140,8 +141,10 @@ impl Catalog {
         let Some(applied) = &*applied else {
             return Err(Error::new(Code::Unavailable, "NOT_READY", "this executor has not heard of any flow yet"));
         };
-        let no_tenant =
-            || Error::not_found("TENANT_NOT_FOUND", format!("there is no tenant {tenant}")).about("tenant", tenant.as_str());
+        let no_tenant = || {
+            Error::not_found("TENANT_NOT_FOUND", format!("there is no tenant {tenant}"))
+                .about("tenant", tenant.as_str())
+        };
         if self.only.as_ref().is_some_and(|only| !only.contains(tenant)) {
             return Err(no_tenant());
         }
@@ -181,7 +184,10 @@ impl Catalog {
         let upsert = required(response.flow_revision).and_then(FlowUpsert::try_from).ctx("flow_revision");
         let FlowUpsert { revision: sent, newest: _, expires_at } = upsert.map_err(unreadable)?;
         if (&sent.tenant, &sent.flow, sent.revision) != (tenant, flow, revision) {
-            return Err(Refused::new(format!("revision {} of flow {}/{} was sent instead", sent.revision, sent.tenant, sent.flow)));
+            return Err(Refused::new(format!(
+                "revision {} of flow {}/{} was sent instead",
+                sent.revision, sent.tenant, sent.flow
+            )));
         }
         let mut versions = std::collections::HashMap::new();
         for version in response.versions {

@@ -15,8 +15,8 @@ use crate::{
 };
 use prost::Message as _;
 use sluice_api::{
-    FILE_DESCRIPTOR_SET, distribution::v1 as distribution, executor::v1::execution_service_server::ExecutionServiceServer,
-    types::v1::EngineIdentity,
+    FILE_DESCRIPTOR_SET, distribution::v1 as distribution,
+    executor::v1::execution_service_server::ExecutionServiceServer, types::v1::EngineIdentity,
 };
 use sluice_model::Slug;
 use sluice_sandbox::Engine;
@@ -77,7 +77,11 @@ impl Executor {
     ///
     /// # Errors
     /// [`StartError`]; nothing has been started then.
-    pub async fn start(config: &ExecutorConfig, engine: Engine, around: Surroundings<'_>) -> Result<Executor, StartError> {
+    pub async fn start(
+        config: &ExecutorConfig,
+        engine: Engine,
+        around: Surroundings<'_>,
+    ) -> Result<Executor, StartError> {
         let meter = around.telemetry.meter();
         let metrics = Metrics::new(&meter);
         let (only, subscription) = subscription(&config.subscription.tenants)?;
@@ -149,7 +153,12 @@ impl Executor {
         };
         let runs_on = RunsOn { executor: identity.id.clone(), engine: wire_engine };
         let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, runs_on);
-        tracing::info!(executor = identity.id, epoch = identity.epoch, control = config.control_url, "executor started");
+        tracing::info!(
+            executor = identity.id,
+            epoch = identity.epoch,
+            control = config.control_url,
+            "executor started"
+        );
         let drain_timeout = Duration::from_secs(config.audit.drain_timeout_s);
         Ok(Executor { service, identity, audit, stop, finish, drain_timeout, shipper, tasks })
     }

@@ -56,7 +56,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         max_runs_in_flight: config.engine.max_runs,
         ..EngineOptions::default()
     };
-    let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await?.context("the sandbox cannot start")?;
+    let engine =
+        tokio::task::spawn_blocking(move || Engine::new(options)).await?.context("the sandbox cannot start")?;
     let identity = engine.identity();
     let about = about.with("engine", identity.engine.as_str()).with("base_image", identity.base_image.as_str());
 

@@ -193,7 +193,8 @@ impl Modules {
                     let (modules, tenant, own) = (self.clone(), tenant.clone(), Arc::clone(module));
                     let task = tokio::spawn(async move { modules.load_now(&tenant, &own).await });
                     let load = async move {
-                        let lost = || Failure::new(FailureReason::Internal, "loading the module ended without an answer");
+                        let lost =
+                            || Failure::new(FailureReason::Internal, "loading the module ended without an answer");
                         task.await.unwrap_or_else(|_| Err(lost()))
                     };
                     let load = load.boxed().shared();
@@ -247,9 +248,13 @@ impl Modules {
             }
             Kept::Nothing => {
                 let fetched = inner.source.bundle(tenant.clone(), module.digest().to_owned()).await;
-                let bytes = fetched.map_err(|e| (unavailable(format!("its module cannot be had: {e}")), e.transient))?;
+                let bytes =
+                    fetched.map_err(|e| (unavailable(format!("its module cannot be had: {e}")), e.transient))?;
                 if Bundle::digest(&bytes) != module.digest() {
-                    return Err((unavailable("its module cannot be had: what was sent is another bundle".into()), false));
+                    return Err((
+                        unavailable("its module cannot be had: what was sent is another bundle".into()),
+                        false,
+                    ));
                 }
                 inner.metrics.module_loaded(Origin::Fetched);
                 let (store, digest, kept) = (inner.store.clone(), module.digest().to_owned(), bytes.clone());
@@ -258,7 +263,8 @@ impl Modules {
                 bytes
             }
         };
-        let bundle = Bundle::from_bytes(&bytes).map_err(|e| (unavailable(format!("its module cannot be read: {e}")), false))?;
+        let bundle =
+            Bundle::from_bytes(&bytes).map_err(|e| (unavailable(format!("its module cannot be read: {e}")), false))?;
         let snapshot = {
             // The semaphore is never closed.
             let _one_of_few = inner.making.acquire().await;

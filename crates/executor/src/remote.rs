@@ -89,8 +89,10 @@ impl Remote {
 
 /// The revision is not here and cannot be fetched now.
 pub(crate) fn revision_not_available(flow: &Slug, revision: u64) -> Error {
-    let message = format!("revision {revision} of flow {flow} is not here and the control plane did not send it in time");
-    Error::new(Code::Unavailable, "REVISION_NOT_AVAILABLE", message).about("flow_revision", format!("{flow}@{revision}"))
+    let message =
+        format!("revision {revision} of flow {flow} is not here and the control plane did not send it in time");
+    Error::new(Code::Unavailable, "REVISION_NOT_AVAILABLE", message)
+        .about("flow_revision", format!("{flow}@{revision}"))
 }
 
 impl Source for Remote {
@@ -115,6 +117,8 @@ impl Source for Remote {
             Ok(bytes.freeze())
         };
         let late = |_| SourceError { message: "the control plane did not send it in time".into(), transient: true };
-        tokio::time::timeout(FETCH_TIMEOUT, fetch).map(move |done| done.map_err(late).and_then(|fetched| fetched)).boxed()
+        tokio::time::timeout(FETCH_TIMEOUT, fetch)
+            .map(move |done| done.map_err(late).and_then(|fetched| fetched))
+            .boxed()
     }
 }

@@ -148,12 +148,18 @@ impl Runner {
             Left::Own(limits) => (limits, true),
             Left::Less(limits) => (limits, false),
             Left::NoBudget => return nothing(wall_limit("the slot's budget was used up before this Action could run")),
-            Left::NoPatience => return nothing(wall_limit("the caller's deadline left no time for this Action to run")),
+            Left::NoPatience => {
+                return nothing(wall_limit("the caller's deadline left no time for this Action to run"));
+            }
         };
         let Some(permit) = attachment.breaker.admit(Instant::now()) else {
-            return nothing(Failure::new(FailureReason::CircuitOpen, "failed so often that it is not tried for a while"));
+            return nothing(Failure::new(
+                FailureReason::CircuitOpen,
+                "failed so often that it is not tried for a while",
+            ));
         };
-        let (report, limits) = match self.report(&execution.subject.tenant, attachment, limits, input, slot_state).await {
+        let (report, limits) = match self.report(&execution.subject.tenant, attachment, limits, input, slot_state).await
+        {
             Ok(report) => report,
             Err(failure) => {
                 // Nothing ran: the breaker learns nothing. A permit that is dropped does not count.

@@ -121,7 +121,10 @@ impl Asked {
     fn read(request: ExecuteRequest) -> Result<Asked, Error> {
         let bytes = request.encoded_len();
         if bytes > MAX_INPUT_BYTES {
-            return Err(Error::field("input", format!("the request has {bytes} bytes; at most {MAX_INPUT_BYTES} are taken")));
+            return Err(Error::field(
+                "input",
+                format!("the request has {bytes} bytes; at most {MAX_INPUT_BYTES} are taken"),
+            ));
         }
         let mut wrong = Wrong::default();
         let tenant = wrong.note("tenant", slug(&request.tenant));
@@ -133,7 +136,8 @@ impl Asked {
             }
         }
         let input = wrong.note("input", read_input(request.input));
-        let (Some(tenant), Some(flow), Some(trigger), Some((input, risk_unusable))) = (tenant, flow, trigger, input) else {
+        let (Some(tenant), Some(flow), Some(trigger), Some((input, risk_unusable))) = (tenant, flow, trigger, input)
+        else {
             return Err(wrong.into_error());
         };
         if wrong.error.is_some() {

@@ -57,7 +57,9 @@ impl RunLabel {
 
     fn words() -> impl Iterator<Item = &'static str> {
         let outcomes = OutcomeKind::ALL.iter().map(|(word, _)| *word);
-        outcomes.chain(FailureReason::ALL.iter().map(|(word, _)| *word)).chain(Skipped::ALL.iter().map(|(word, _)| *word))
+        outcomes
+            .chain(FailureReason::ALL.iter().map(|(word, _)| *word))
+            .chain(Skipped::ALL.iter().map(|(word, _)| *word))
     }
 }
 

@@ -68,7 +68,12 @@ async fn what_a_killed_executor_left_behind_is_shipped_first_by_the_next() {
     drop(first);
     assert_eq!(epochs(data.path()), [1]);
     // It was killed in the middle of a write.
-    let segment = std::fs::read_dir(data.path().join("spool").join(format!("{:020}", 1))).unwrap().next().unwrap().unwrap().path();
+    let segment = std::fs::read_dir(data.path().join("spool").join(format!("{:020}", 1)))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes.extend_from_slice(&[77, 0, 0, 0, 1, 2, 3]);
     std::fs::write(&segment, bytes).unwrap();

@@ -84,11 +84,15 @@ async fn a_sign_in_keeps_its_revision_and_a_new_one_gets_the_newest() {
     fake.acked(1).await;
     let two = fake.bundle("({ kind: 'continue', reason_code: 'two' })");
     let before = wire::FlowRevision { newest: false, ..flow("acme", 1, "1.0.0") };
-    fake.push(2, false, vec![
-        Resource::Version(version("acme", "1.1.0", &two)),
-        Resource::FlowRevision(flow("acme", 2, "1.1.0")),
-        Resource::FlowRevision(before),
-    ]);
+    fake.push(
+        2,
+        false,
+        vec![
+            Resource::Version(version("acme", "1.1.0", &two)),
+            Resource::FlowRevision(flow("acme", 2, "1.1.0")),
+            Resource::FlowRevision(before),
+        ],
+    );
     fake.acked(2).await;
     assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), ["one"]);
     assert_eq!(codes(&running.execute(|_| {}).await.unwrap()), ["two"]);
@@ -134,7 +138,10 @@ async fn refusals_have_their_code_and_reason() {
     fake.revision(5, Some(Err(expired())));
     fake.revision(6, Some(Err(Status::unavailable("draining"))));
     // An answer that is for another question.
-    fake.revision(7, Some(Ok(FetchFlowRevisionResponse { flow_revision: Some(flow("acme", 8, "1.0.0")), ..Default::default() })));
+    fake.revision(
+        7,
+        Some(Ok(FetchFlowRevisionResponse { flow_revision: Some(flow("acme", 8, "1.0.0")), ..Default::default() })),
+    );
     fake.revision(8, None);
 
     type Change = fn(&mut sluice_api::executor::v1::ExecuteRequest);

@@ -86,7 +86,8 @@ impl Inspect<'_> {
     fn object(&mut self, value: &Value) {
         if value.is_function() {
             let name = own_text(value, c"name").unwrap_or_default();
-            let shown = if name.is_empty() { "[Function (anonymous)]".to_string() } else { format!("[Function: {name}]") };
+            let shown =
+                if name.is_empty() { "[Function (anonymous)]".to_string() } else { format!("[Function: {name}]") };
             return self.out.text(&shown);
         }
         if self.open.contains(&value.address()) {

@@ -45,7 +45,8 @@ impl Keys {
     /// The atoms; they live as long as the keys.
     pub(crate) fn atoms(&self) -> impl Iterator<Item = JSAtom> + '_ {
         // SAFETY: the engine filled `len` entries; an object without keys has no table.
-        let table = if self.len == 0 { &[][..] } else { unsafe { core::slice::from_raw_parts(self.table, self.len as usize) } };
+        let table =
+            if self.len == 0 { &[][..] } else { unsafe { core::slice::from_raw_parts(self.table, self.len as usize) } };
         table.iter().map(|entry| entry.atom)
     }
 

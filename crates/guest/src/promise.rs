@@ -62,14 +62,18 @@ pub(crate) fn settle(value: Value) -> Result<Settled, Value> {
     let settled = unsafe {
         match q::JS_PromiseState(context(), promise.raw()) {
             q::JSPromiseStateEnum_JS_PROMISE_PENDING => Settled::Pending,
-            q::JSPromiseStateEnum_JS_PROMISE_FULFILLED => match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
-                Ok(value) => Settled::Fulfilled(value),
-                Err(Thrown) => Settled::Rejected(Value::exception()),
-            },
-            q::JSPromiseStateEnum_JS_PROMISE_REJECTED => match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
-                Ok(value) => Settled::Rejected(value),
-                Err(Thrown) => Settled::Rejected(Value::exception()),
-            },
+            q::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {
+                match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
+                    Ok(value) => Settled::Fulfilled(value),
+                    Err(Thrown) => Settled::Rejected(Value::exception()),
+                }
+            }
+            q::JSPromiseStateEnum_JS_PROMISE_REJECTED => {
+                match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
+                    Ok(value) => Settled::Rejected(value),
+                    Err(Thrown) => Settled::Rejected(Value::exception()),
+                }
+            }
             _ => return Ok(Settled::Fulfilled(promise)),
         }
     };

@@ -140,7 +140,11 @@ impl Walk {
             return Err(self.refuse(&format!("an instance of {name}, which JSON has no value for")));
         }
         self.open.push(value.address());
-        if target.class() == array { self.elements(value)? } else { self.properties(value)? }
+        if target.class() == array {
+            self.elements(value)?
+        } else {
+            self.properties(value)?
+        }
         self.open.pop();
         Ok(())
     }

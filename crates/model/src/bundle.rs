@@ -31,11 +31,7 @@ impl Bundle {
     /// A bundle of these modules; they are sorted, so that the same package gives the same bytes.
     pub fn new(entry: impl Into<String>, mut modules: Vec<BundleModule>) -> Bundle {
         modules.sort_by(|a, b| a.path.cmp(&b.path));
-        Bundle {
-            format: BUNDLE_FORMAT,
-            entry: entry.into(),
-            modules,
-        }
+        Bundle { format: BUNDLE_FORMAT, entry: entry.into(), modules }
     }
 
     /// The canonical bytes: compact JSON with keys in the order of the definition.
@@ -47,10 +43,7 @@ impl Bundle {
     pub fn from_bytes(bytes: &[u8]) -> Result<Bundle, String> {
         let bundle: Bundle = serde_json::from_slice(bytes).map_err(|e| format!("not a bundle: {e}"))?;
         if bundle.format != BUNDLE_FORMAT {
-            return Err(format!(
-                "bundle format {} is not known; this build reads {BUNDLE_FORMAT}",
-                bundle.format
-            ));
+            return Err(format!("bundle format {} is not known; this build reads {BUNDLE_FORMAT}", bundle.format));
         }
         Ok(bundle)
     }

@@ -130,7 +130,9 @@ impl Decode for Case {
         let secrets = fields.or_default("secrets")?;
         let single = (fields.raw("input"), fields.optional("now")?, fields.optional("expect")?);
         let steps = match (fields.optional::<Vec<Step>>("steps")?, single) {
-            (None, (Some(input), now, Some(expect))) => vec![Step { input: object(input, path.key("input"))?, now, expect }],
+            (None, (Some(input), now, Some(expect))) => {
+                vec![Step { input: object(input, path.key("input"))?, now, expect }]
+            }
             (None, (input, _, _)) => {
                 let missing = if input.is_none() { "input" } else { "expect" };
                 return Err(path.invalid(format!("\"{missing}\" is missing (or \"steps\" for a sequence of runs)")));
@@ -140,7 +142,9 @@ impl Decode for Case {
                 return Err(path.key("steps").invalid(format!("expected 1 to {MAX_CASES} steps")));
             }
             (Some(_), _) => {
-                return Err(path.key("steps").invalid("each step has its own input, now and expect; none stand beside steps"));
+                return Err(path
+                    .key("steps")
+                    .invalid("each step has its own input, now and expect; none stand beside steps"));
             }
         };
         Ok(Case { name, trigger, config: Value::Object(config), secrets, steps })

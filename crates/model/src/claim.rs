@@ -124,9 +124,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("the claim {name:?} is reserved; no Action may write it"));
     }
     if RESERVED_PREFIXES.iter().any(|p| folded.starts_with(p)) {
-        return Err(format!(
-            "the claim {name:?} has a prefix of the platform's own (sluice_, urn:sluice:)"
-        ));
+        return Err(format!("the claim {name:?} has a prefix of the platform's own (sluice_, urn:sluice:)"));
     }
     Ok(())
 }
@@ -137,11 +135,7 @@ fn fold(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
-    name.nfkc()
-        .filter(|c| !is_default_ignorable(*c))
-        .default_case_fold()
-        .nfkc()
-        .collect()
+    name.nfkc().filter(|c| !is_default_ignorable(*c)).default_case_fold().nfkc().collect()
 }
 
 /// Code points that are shown as nothing though they are letters or marks (Unicode's Default_Ignorable_Code_Point,
@@ -184,9 +178,7 @@ pub fn object_bytes(object: &Object) -> usize {
 pub(crate) fn check_action_size(claims: &[Claim]) -> Result<(), String> {
     let bytes: usize = claims.iter().map(|c| member_bytes(&c.name, &c.value)).sum();
     if bytes > MAX_ACTION_BYTES {
-        return Err(format!(
-            "the claims have {bytes} bytes of JSON; an Action may add {MAX_ACTION_BYTES}"
-        ));
+        return Err(format!("the claims have {bytes} bytes of JSON; an Action may add {MAX_ACTION_BYTES}"));
     }
     Ok(())
 }

@@ -19,10 +19,7 @@ pub struct Invalid {
 impl Invalid {
     /// A mistake at a place.
     pub fn at(pointer: impl Into<String>, message: impl Into<String>) -> Invalid {
-        Invalid {
-            pointer: pointer.into(),
-            message: message.into(),
-        }
+        Invalid { pointer: pointer.into(), message: message.into() }
     }
 
     /// A mistake of the whole value.
@@ -53,23 +50,14 @@ enum Step<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub(crate) const ROOT: Path<'static> = Path {
-        parent: None,
-        step: Step::Root,
-    };
+    pub(crate) const ROOT: Path<'static> = Path { parent: None, step: Step::Root };
 
     pub(crate) fn key(&'a self, key: &'a str) -> Path<'a> {
-        Path {
-            parent: Some(self),
-            step: Step::Key(key),
-        }
+        Path { parent: Some(self), step: Step::Key(key) }
     }
 
     pub(crate) fn index(&'a self, index: usize) -> Path<'a> {
-        Path {
-            parent: Some(self),
-            step: Step::Index(index),
-        }
+        Path { parent: Some(self), step: Step::Index(index) }
     }
 
     pub(crate) fn invalid(&self, message: impl Into<String>) -> Invalid {
@@ -137,12 +125,7 @@ impl<'a> Fields<'a> {
             };
             return Err(path.key(unknown).invalid(message));
         }
-        Ok(Fields {
-            map,
-            path: *path,
-            known,
-            null_is_absent: false,
-        })
+        Ok(Fields { map, path: *path, known, null_is_absent: false })
     }
 
     /// From here on null means the same as an absent key, as in protobuf's JSON.
@@ -240,11 +223,9 @@ impl Decode for Object {
 impl<T: Decode> Decode for Vec<T> {
     fn decode(value: Value, path: Path<'_>) -> Result<Vec<T>, Invalid> {
         match value {
-            Value::Array(items) => items
-                .into_iter()
-                .enumerate()
-                .map(|(i, item)| T::decode(item, path.index(i)))
-                .collect(),
+            Value::Array(items) => {
+                items.into_iter().enumerate().map(|(i, item)| T::decode(item, path.index(i))).collect()
+            }
             other => Err(wrong_type(path, "an array", &other)),
         }
     }
@@ -266,8 +247,7 @@ impl<T: Decode> Decode for std::collections::BTreeMap<String, T> {
 impl Decode for jiff::Timestamp {
     fn decode(value: Value, path: Path<'_>) -> Result<jiff::Timestamp, Invalid> {
         let text = String::decode(value, path)?;
-        text.parse()
-            .map_err(|_| path.invalid("expected an RFC 3339 time such as 2026-01-31T12:00:00Z"))
+        text.parse().map_err(|_| path.invalid("expected an RFC 3339 time such as 2026-01-31T12:00:00Z"))
     }
 }
 

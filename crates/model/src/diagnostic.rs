@@ -80,18 +80,12 @@ impl Diagnostic {
     /// Text that is not JSON at all, or nested too deeply: the place is where reading stopped.
     pub fn not_json(file: impl Into<String>, text: &str, error: &serde_json::Error) -> Diagnostic {
         let full = error.to_string();
-        let message = full
-            .rsplit_once(" at line ")
-            .map_or(full.as_str(), |(message, _)| message);
+        let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
         let found = Diagnostic::error("invalid_json", file, format!("not JSON: {message}"));
         if error.line() == 0 {
             return found;
         }
-        let start = text
-            .split_inclusive('\n')
-            .take(error.line() - 1)
-            .map(str::len)
-            .sum::<usize>();
+        let start = text.split_inclusive('\n').take(error.line() - 1).map(str::len).sum::<usize>();
         // serde_json counts columns in bytes and from 1.
         let offset = floor_boundary(text, start + error.column().saturating_sub(1));
         found.at(text, offset..offset)
@@ -109,12 +103,7 @@ impl Diagnostic {
         self.line = u32::try_from(number).ok();
         self.column = u32::try_from(before.encode_utf16().count() + 1).ok();
         let end = floor_boundary(text, span.end).clamp(start, line_end);
-        self.excerpt = Some(excerpt(
-            number,
-            line,
-            before.chars().count(),
-            text[start..end].chars().count(),
-        ));
+        self.excerpt = Some(excerpt(number, line, before.chars().count(), text[start..end].chars().count()));
         self
     }
 
@@ -206,21 +195,13 @@ fn distance(a: &str, b: &str) -> usize {
 fn excerpt(number: usize, line: &str, column: usize, width: usize) -> String {
     let skipped = column.saturating_sub(EXCERPT_CHARS / 2);
     // Tabs and control characters would move the mark, or the terminal's cursor.
-    let shown: String = line
-        .chars()
-        .skip(skipped)
-        .take(EXCERPT_CHARS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let shown: String =
+        line.chars().skip(skipped).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let margin = number.to_string();
     let room = shown.chars().count().saturating_sub(column - skipped);
     let underline = "^".repeat(width.min(room).clamp(1, UNDERLINE_CHARS));
     let indent = " ".repeat(column - skipped);
-    format!(
-        "{margin} | {}\n{} | {indent}{underline}",
-        shown.trim_end(),
-        " ".repeat(margin.len())
-    )
+    format!("{margin} | {}\n{} | {indent}{underline}", shown.trim_end(), " ".repeat(margin.len()))
 }
 
 /// The nearest boundary between characters at or before an offset.

@@ -73,26 +73,14 @@ pub struct Resource {
 impl Error {
     /// A refusal without fields.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Error {
-        Error {
-            code,
-            reason: reason.into(),
-            message: message.into(),
-            fields: Vec::new(),
-            resource: None,
-        }
+        Error { code, reason: reason.into(), message: message.into(), fields: Vec::new(), resource: None }
     }
 
     /// A field that does not take what was sent: `INVALID_ARGUMENT`, reason `INVALID_FIELD`.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Error {
-        let violation = FieldViolation {
-            field: field.into(),
-            message: message.into(),
-        };
+        let violation = FieldViolation { field: field.into(), message: message.into() };
         let message = format!("{}: {}", violation.field, violation.message);
-        Error {
-            fields: vec![violation],
-            ..Error::new(Code::InvalidArgument, "INVALID_FIELD", message)
-        }
+        Error { fields: vec![violation], ..Error::new(Code::InvalidArgument, "INVALID_FIELD", message) }
     }
 
     /// A mistake inside a field that holds JSON: `input` and `/user/id` make `input/user/id`.
@@ -118,20 +106,14 @@ impl Error {
     /// The same refusal, with one more field named.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>, message: impl Into<String>) -> Error {
-        self.fields.push(FieldViolation {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.fields.push(FieldViolation { field: field.into(), message: message.into() });
         self
     }
 
     /// The same refusal, saying what it is about.
     #[must_use]
     pub fn about(mut self, kind: impl Into<String>, name: impl Into<String>) -> Error {
-        self.resource = Some(Resource {
-            kind: kind.into(),
-            name: name.into(),
-        });
+        self.resource = Some(Resource { kind: kind.into(), name: name.into() });
         self
     }
 }

@@ -34,10 +34,7 @@ words! {
 impl FailureReason {
     /// Whether the attachment's `on_unavailable` policy applies; all other reasons follow `on_error`.
     pub const fn follows_on_unavailable(self) -> bool {
-        matches!(
-            self,
-            FailureReason::Unavailable | FailureReason::Revoked | FailureReason::Internal
-        )
+        matches!(self, FailureReason::Unavailable | FailureReason::Revoked | FailureReason::Internal)
     }
 }
 
@@ -63,22 +60,11 @@ pub struct Failure {
 impl Failure {
     /// A failure without a place.
     pub fn new(reason: FailureReason, message: impl Into<String>) -> Failure {
-        Failure {
-            reason,
-            message: message.into(),
-            pointer: None,
-            file: None,
-            line: None,
-            column: None,
-            stack: None,
-        }
+        Failure { reason, message: message.into(), pointer: None, file: None, line: None, column: None, stack: None }
     }
 
     /// An outcome that does not fit, at a pointer.
     pub fn invalid_outcome(invalid: crate::Invalid) -> Failure {
-        Failure {
-            pointer: Some(invalid.pointer),
-            ..Failure::new(FailureReason::InvalidOutcome, invalid.message)
-        }
+        Failure { pointer: Some(invalid.pointer), ..Failure::new(FailureReason::InvalidOutcome, invalid.message) }
     }
 }

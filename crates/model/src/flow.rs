@@ -41,11 +41,7 @@ pub struct Attachment {
 impl Attachment {
     /// What its policy says to a failure.
     pub fn policy(&self, failure: &Failure) -> OnFailure {
-        if failure.reason.follows_on_unavailable() {
-            self.on_unavailable
-        } else {
-            self.on_error
-        }
+        if failure.reason.follows_on_unavailable() { self.on_unavailable } else { self.on_error }
     }
 }
 
@@ -63,11 +59,7 @@ pub struct Slot {
 impl Slot {
     /// An empty slot with the default budget.
     pub fn new(trigger: Trigger) -> Slot {
-        Slot {
-            trigger,
-            budget_ms: limits::DEFAULT_SLOT_BUDGET_MS,
-            attachments: Vec::new(),
-        }
+        Slot { trigger, budget_ms: limits::DEFAULT_SLOT_BUDGET_MS, attachments: Vec::new() }
     }
 }
 
@@ -94,8 +86,6 @@ impl FlowRevision {
 
     /// An attachment with its slot.
     pub fn attachment(&self, id: &str) -> Option<(&Slot, &Attachment)> {
-        self.slots
-            .iter()
-            .find_map(|s| s.attachments.iter().find(|a| a.id == id).map(|a| (s, a)))
+        self.slots.iter().find_map(|s| s.attachments.iter().find(|a| a.id == id).map(|a| (s, a)))
     }
 }

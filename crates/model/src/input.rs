@@ -361,10 +361,7 @@ impl CallerInput {
         if let Some(trigger) = top.optional::<Trigger>("trigger")?
             && trigger != expected
         {
-            return Err(Invalid::at(
-                "/trigger",
-                format!("is {trigger}, but the trigger asked for is {expected}"),
-            ));
+            return Err(Invalid::at("/trigger", format!("is {trigger}, but the trigger asked for is {expected}")));
         }
         let mut input = CallerInput {
             user: top.optional("user")?,
@@ -390,16 +387,10 @@ impl CallerInput {
             if let Value::Object(map) = &context
                 && let Some(key) = HOSTS.iter().chain(["mode"].iter()).find(|k| map.contains_key(**k))
             {
-                return Err(path
-                    .key(key)
-                    .invalid(format!("{key:?} is filled in by the host and cannot be sent")));
+                return Err(path.key(key).invalid(format!("{key:?} is filled in by the host and cannot be sent")));
             }
-            let mut fields = Fields::new(
-                context,
-                &path,
-                &["organization", "risk", "credential", "session", "token"],
-            )?
-            .null_is_absent();
+            let mut fields = Fields::new(context, &path, &["organization", "risk", "credential", "session", "token"])?
+                .null_is_absent();
             input.organization = fields.optional("organization")?;
             input.risk = fields.optional("risk")?;
             input.credential = fields.optional("credential")?;
@@ -527,20 +518,14 @@ impl Decode for User {
 impl Decode for Email {
     fn decode(value: Value, path: Path<'_>) -> Result<Email, Invalid> {
         let mut f = Fields::new(value, &path, &["address", "verified"])?.null_is_absent();
-        Ok(Email {
-            address: f.or_default("address")?,
-            verified: f.or_default("verified")?,
-        })
+        Ok(Email { address: f.or_default("address")?, verified: f.or_default("verified")? })
     }
 }
 
 impl Decode for Group {
     fn decode(value: Value, path: Path<'_>) -> Result<Group, Invalid> {
         let mut f = Fields::new(value, &path, &["id", "name"])?.null_is_absent();
-        Ok(Group {
-            id: f.or_default("id")?,
-            name: f.or_default("name")?,
-        })
+        Ok(Group { id: f.or_default("id")?, name: f.or_default("name")? })
     }
 }
 
@@ -558,9 +543,7 @@ impl Decode for Identity {
 impl Decode for Mfa {
     fn decode(value: Value, path: Path<'_>) -> Result<Mfa, Invalid> {
         let mut f = Fields::new(value, &path, &["enrolled"])?.null_is_absent();
-        Ok(Mfa {
-            enrolled: f.or_default("enrolled")?,
-        })
+        Ok(Mfa { enrolled: f.or_default("enrolled")? })
     }
 }
 
@@ -619,11 +602,7 @@ impl Decode for Request {
 impl Decode for Geo {
     fn decode(value: Value, path: Path<'_>) -> Result<Geo, Invalid> {
         let mut f = Fields::new(value, &path, &["country", "region", "city"])?.null_is_absent();
-        Ok(Geo {
-            country: f.or_default("country")?,
-            region: f.optional("region")?,
-            city: f.optional("city")?,
-        })
+        Ok(Geo { country: f.or_default("country")?, region: f.optional("region")?, city: f.optional("city")? })
     }
 }
 
@@ -642,20 +621,14 @@ impl Decode for Client {
 impl Decode for Device {
     fn decode(value: Value, path: Path<'_>) -> Result<Device, Invalid> {
         let mut f = Fields::new(value, &path, &["id", "known"])?.null_is_absent();
-        Ok(Device {
-            id: f.or_default("id")?,
-            known: f.or_default("known")?,
-        })
+        Ok(Device { id: f.or_default("id")?, known: f.or_default("known")? })
     }
 }
 
 impl Decode for Organization {
     fn decode(value: Value, path: Path<'_>) -> Result<Organization, Invalid> {
         let mut f = Fields::new(value, &path, &["id", "name"])?.null_is_absent();
-        Ok(Organization {
-            id: f.or_default("id")?,
-            name: f.optional("name")?,
-        })
+        Ok(Organization { id: f.or_default("id")?, name: f.optional("name")? })
     }
 }
 
@@ -674,52 +647,34 @@ impl Decode for Risk {
 impl Decode for Signal {
     fn decode(value: Value, path: Path<'_>) -> Result<Signal, Invalid> {
         let mut f = Fields::new(value, &path, &["code", "weight"])?.null_is_absent();
-        Ok(Signal {
-            code: f.or_default("code")?,
-            weight: f.optional("weight")?,
-        })
+        Ok(Signal { code: f.or_default("code")?, weight: f.optional("weight")? })
     }
 }
 
 impl Decode for Credential {
     fn decode(value: Value, path: Path<'_>) -> Result<Credential, Invalid> {
         let mut f = Fields::new(value, &path, &["valid", "method"])?.null_is_absent();
-        Ok(Credential {
-            valid: f.or_default("valid")?,
-            method: f.or_default("method")?,
-        })
+        Ok(Credential { valid: f.or_default("valid")?, method: f.or_default("method")? })
     }
 }
 
 impl Decode for Session {
     fn decode(value: Value, path: Path<'_>) -> Result<Session, Invalid> {
         let mut f = Fields::new(value, &path, &["id", "amr", "mfa"])?.null_is_absent();
-        Ok(Session {
-            id: f.or_default("id")?,
-            amr: f.optional("amr")?,
-            mfa: f.optional("mfa")?,
-        })
+        Ok(Session { id: f.or_default("id")?, amr: f.optional("amr")?, mfa: f.optional("mfa")? })
     }
 }
 
 impl Decode for SessionMfa {
     fn decode(value: Value, path: Path<'_>) -> Result<SessionMfa, Invalid> {
         let mut f = Fields::new(value, &path, &["satisfied", "at", "factor"])?.null_is_absent();
-        Ok(SessionMfa {
-            satisfied: f.or_default("satisfied")?,
-            at: f.optional("at")?,
-            factor: f.optional("factor")?,
-        })
+        Ok(SessionMfa { satisfied: f.or_default("satisfied")?, at: f.optional("at")?, factor: f.optional("factor")? })
     }
 }
 
 impl Decode for Token {
     fn decode(value: Value, path: Path<'_>) -> Result<Token, Invalid> {
         let mut f = Fields::new(value, &path, &["type", "audience", "claims"])?.null_is_absent();
-        Ok(Token {
-            kind: f.or_default("type")?,
-            audience: f.or_default("audience")?,
-            claims: f.or_default("claims")?,
-        })
+        Ok(Token { kind: f.or_default("type")?, audience: f.or_default("audience")?, claims: f.or_default("claims")? })
     }
 }

@@ -54,10 +54,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            cpu_ms: DEFAULT_CPU_MS,
-            wall_ms: DEFAULT_WALL_MS,
-        }
+        Limits { cpu_ms: DEFAULT_CPU_MS, wall_ms: DEFAULT_WALL_MS }
     }
 }
 
@@ -89,7 +86,5 @@ pub fn check_id(id: &str) -> Result<(), crate::Invalid> {
     if (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(crate::Invalid::here(format!(
-        "expected 1 to {MAX_ID_BYTES} visible ASCII characters without spaces"
-    )))
+    Err(crate::Invalid::here(format!("expected 1 to {MAX_ID_BYTES} visible ASCII characters without spaces")))
 }

@@ -95,28 +95,16 @@ impl Manifest {
             (!self.hosts_from_config.is_empty() && !provided.fetch, "hosts_from_config", "outbound HTTP"),
             (!self.secrets.is_empty() && !provided.secrets, "secrets", "secrets"),
             (!self.secrets_from_config.is_empty() && !provided.secrets, "secrets_from_config", "secrets"),
-            (
-                asks(Capability::Counters) && !provided.counters,
-                "capabilities",
-                "counters",
-            ),
+            (asks(Capability::Counters) && !provided.counters, "capabilities", "counters"),
             (asks(Capability::Kv) && !provided.kv, "capabilities", "kv"),
-            (
-                self.component.is_some() && !provided.components,
-                "component",
-                "WebAssembly components",
-            ),
+            (self.component.is_some() && !provided.components, "component", "WebAssembly components"),
         ];
         checks
             .into_iter()
             .filter(|(unmet, ..)| *unmet)
             .map(|(_, field, what)| {
-                Diagnostic::error(
-                    "not_provided",
-                    MANIFEST_FILE,
-                    format!("this build does not provide {what}"),
-                )
-                .with_pointer(format!("/{field}"))
+                Diagnostic::error("not_provided", MANIFEST_FILE, format!("this build does not provide {what}"))
+                    .with_pointer(format!("/{field}"))
             })
             .collect()
     }
@@ -139,13 +127,8 @@ pub struct Provided {
 
 impl Provided {
     /// What this build provides.
-    pub const THIS_BUILD: Provided = Provided {
-        fetch: false,
-        secrets: false,
-        counters: false,
-        kv: false,
-        components: false,
-    };
+    pub const THIS_BUILD: Provided =
+        Provided { fetch: false, secrets: false, counters: false, kv: false, components: false };
 }
 
 /// Checks a path in a package: relative, `/` between its parts, no empty part, `.` or `..`, no backslash, colon, control

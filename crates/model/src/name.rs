@@ -18,9 +18,7 @@ impl Slug {
         let bytes = text.as_bytes();
         let fits = (1..=MAX_SLUG_CHARS).contains(&bytes.len())
             && bytes[0].is_ascii_lowercase()
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
+            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-');
         if fits {
             return Ok(Slug(text.into()));
         }

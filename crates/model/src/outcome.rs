@@ -334,13 +334,7 @@ impl Outcome {
             OutcomeKind::Continue => keys!(),
             OutcomeKind::Block => keys!("user_message", "error", "retry_after_s"),
             OutcomeKind::DemandMfa => {
-                keys!(
-                    "factors",
-                    "max_age_s",
-                    "allow_remember",
-                    "on_unenrolled",
-                    "on_non_interactive"
-                )
+                keys!("factors", "max_age_s", "allow_remember", "on_unenrolled", "on_non_interactive")
             }
             OutcomeKind::Redirect => keys!("url", "mode", "query"),
         };
@@ -368,11 +362,8 @@ impl Outcome {
         claim::check_action_size(&claims).map_err(|m| at.invalid(m))?;
         let emit: Vec<Emit> = f.or_default(COMMON[3])?;
         at_most(emit.len(), MAX_EMITS, "emits", path.key("emit"))?;
-        let annotations: BTreeMap<String, Value> = f
-            .optional::<Object>(COMMON[4])?
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let annotations: BTreeMap<String, Value> =
+            f.optional::<Object>(COMMON[4])?.unwrap_or_default().into_iter().collect();
         let at = path.key("annotations");
         at_most(annotations.len(), MAX_ANNOTATIONS, "annotations", at)?;
         for (key, value) in &annotations {
@@ -380,14 +371,7 @@ impl Outcome {
                 return Err(wrong_type(at.key(key), "a string, a number or a boolean", value));
             }
         }
-        Ok(Outcome {
-            decision,
-            reason_code,
-            state,
-            claims,
-            emit,
-            annotations,
-        })
+        Ok(Outcome { decision, reason_code, state, claims, emit, annotations })
     }
 }
 
@@ -405,11 +389,7 @@ impl Block {
         let error = f.optional("error")?;
         let retry_after_s = f.optional("retry_after_s")?;
         bounded(retry_after_s, 0, MAX_RETRY_AFTER_S, path.key("retry_after_s"))?;
-        Ok(Block {
-            user_message,
-            error,
-            retry_after_s,
-        })
+        Ok(Block { user_message, error, retry_after_s })
     }
 }
 
@@ -417,12 +397,7 @@ impl DemandMfa {
     fn read(f: &mut Fields<'_>) -> Result<DemandMfa, Invalid> {
         let path = *f.path();
         let factors: Option<Vec<Factor>> = f.optional("factors")?;
-        at_most(
-            factors.as_ref().map_or(0, Vec::len),
-            Factor::ALL.len(),
-            "factors",
-            path.key("factors"),
-        )?;
+        at_most(factors.as_ref().map_or(0, Vec::len), Factor::ALL.len(), "factors", path.key("factors"))?;
         let max_age_s = f.optional("max_age_s")?;
         bounded(max_age_s, 0, MAX_MFA_AGE_S, path.key("max_age_s"))?;
         Ok(DemandMfa {
@@ -441,17 +416,8 @@ impl Redirect {
         let url: String = f.required("url")?;
         crate::redirect::parse(&url).map_err(|m| path.key("url").invalid(m))?;
         let query: Option<BTreeMap<String, String>> = f.optional("query")?;
-        at_most(
-            query.as_ref().map_or(0, BTreeMap::len),
-            MAX_QUERY_PARAMETERS,
-            "parameters",
-            path.key("query"),
-        )?;
-        Ok(Redirect {
-            url,
-            mode: f.optional("mode")?,
-            query,
-        })
+        at_most(query.as_ref().map_or(0, BTreeMap::len), MAX_QUERY_PARAMETERS, "parameters", path.key("query"))?;
+        Ok(Redirect { url, mode: f.optional("mode")?, query })
     }
 }
 
@@ -463,12 +429,7 @@ impl Decode for Claim {
         claim::check_name(&name).map_err(|m| path.key("name").invalid(m))?;
         let value = f.raw("value").ok_or_else(|| path.invalid("\"value\" is missing"))?;
         check_depth(&value).map_err(|e| path.key("value").invalid(e.message))?;
-        Ok(Claim {
-            token,
-            name,
-            value,
-            if_exists: f.optional("if_exists")?,
-        })
+        Ok(Claim { token, name, value, if_exists: f.optional("if_exists")? })
     }
 }
 
@@ -491,13 +452,7 @@ impl Decode for Emit {
             return Err(path.key("to").invalid("names no target"));
         }
         at_most(to.len(), 10, "targets", path.key("to"))?;
-        Ok(Emit {
-            kind,
-            data,
-            dedupe_key,
-            on,
-            to,
-        })
+        Ok(Emit { kind, data, dedupe_key, on, to })
     }
 }
 
@@ -542,22 +497,12 @@ impl Decode for EmitTarget {
 /// Reason codes are `[a-z0-9_.]{1,64}`.
 pub fn check_reason_code(code: &str) -> Result<(), String> {
     let fits = (1..=64).contains(&code.len())
-        && code
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.');
-    if fits {
-        Ok(())
-    } else {
-        Err("a reason code is 1 to 64 characters of a-z, 0-9, _ and .".to_owned())
-    }
+        && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.');
+    if fits { Ok(()) } else { Err("a reason code is 1 to 64 characters of a-z, 0-9, _ and .".to_owned()) }
 }
 
 fn at_most(count: usize, max: usize, what: &str, path: Path<'_>) -> Result<(), Invalid> {
-    if count > max {
-        Err(path.invalid(format!("{count} {what}; at most {max}")))
-    } else {
-        Ok(())
-    }
+    if count > max { Err(path.invalid(format!("{count} {what}; at most {max}"))) } else { Ok(()) }
 }
 
 fn bounded(value: Option<u64>, min: u64, max: u64, path: Path<'_>) -> Result<(), Invalid> {

@@ -19,10 +19,8 @@ impl Origin {
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         // `https://a.example/` and `https://a.example` are one origin; `https://a.example/x` is none.
         if !bare || text.ends_with(['?', '#']) {
-            return Err(
-                "an origin is scheme, host and port, such as https://app.example.com, and nothing after them"
-                    .to_owned(),
-            );
+            return Err("an origin is scheme, host and port, such as https://app.example.com, and nothing after them"
+                .to_owned());
         }
         Ok(Origin(url.origin().ascii_serialization()))
     }

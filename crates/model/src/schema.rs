@@ -57,26 +57,9 @@ pub const MAX_ERRORS: usize = 50;
 const MAX_PATTERN_MEMORY_BYTES: usize = 1 << 20;
 
 /// The formats that this build checks.
-pub const FORMATS: &[&str] = &[
-    "date",
-    "date-time",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "time",
-    "uri",
-    "uuid",
-];
+pub const FORMATS: &[&str] = &["date", "date-time", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"];
 /// The platform's own formats, which this build does not check yet.
-const PLATFORM_FORMATS: &[&str] = &[
-    "domain-pattern",
-    "cidr",
-    "redirect-url",
-    "claim-name",
-    "https-url",
-    "duration",
-];
+const PLATFORM_FORMATS: &[&str] = &["domain-pattern", "cidr", "redirect-url", "claim-name", "https-url", "duration"];
 
 /// A config schema that has been checked. Cheap to clone.
 #[derive(Clone)]
@@ -93,18 +76,12 @@ impl ConfigSchema {
     /// [`SCHEMA_FILE`]; who read another file says so.
     pub fn parse(text: &str) -> Result<ConfigSchema, Vec<Diagnostic>> {
         if text.len() > MAX_SCHEMA_BYTES {
-            let message = format!(
-                "the schema has {} bytes; at most {MAX_SCHEMA_BYTES} are taken",
-                text.len()
-            );
+            let message = format!("the schema has {} bytes; at most {MAX_SCHEMA_BYTES} are taken", text.len());
             return Err(vec![Diagnostic::error("too_large", SCHEMA_FILE, message)]);
         }
         let value: Value = serde_json::from_str(text).map_err(|e| vec![Diagnostic::not_json(SCHEMA_FILE, text, &e)])?;
         ConfigSchema::new(value).map_err(|found| {
-            found
-                .into_iter()
-                .map(|invalid| Diagnostic::in_json("schema", SCHEMA_FILE, text, invalid))
-                .collect()
+            found.into_iter().map(|invalid| Diagnostic::in_json("schema", SCHEMA_FILE, text, invalid)).collect()
         })
     }
 
@@ -117,10 +94,7 @@ impl ConfigSchema {
         // As JSON it is nested up to twice as deep as its schemas are, and it travels to executors.
         check_object_depth(&root).map_err(|too_deep| vec![too_deep])?;
         let validator = compile(&Value::Object(root.clone())).map_err(|message| vec![Invalid::here(message)])?;
-        let schema = ConfigSchema {
-            root: Arc::new(root),
-            validator: Arc::new(validator),
-        };
+        let schema = ConfigSchema { root: Arc::new(root), validator: Arc::new(validator) };
         defaults::check(&schema.root).map(|()| schema)
     }
 
@@ -196,10 +170,7 @@ pub fn validate(schema: Option<&ConfigSchema>, config: &Value) -> Result<Value, 
         (None, Value::Object(config)) if config.is_empty() => Ok(Value::Object(Object::new())),
         (None, Value::Object(config)) => {
             let unknown = |key: &String| {
-                Invalid::at(
-                    format!("/{}", crate::decode::escape(key)),
-                    "unknown key: this Action has no config",
-                )
+                Invalid::at(format!("/{}", crate::decode::escape(key)), "unknown key: this Action has no config")
             };
             Err(config.keys().take(MAX_ERRORS).map(unknown).collect())
         }
@@ -212,17 +183,14 @@ fn check_size(config: &Value) -> Result<(), Vec<Invalid>> {
     if bytes <= MAX_CONFIG_BYTES {
         return Ok(());
     }
-    Err(vec![Invalid::here(format!(
-        "the config has {bytes} bytes; at most {MAX_CONFIG_BYTES} are taken"
-    ))])
+    Err(vec![Invalid::here(format!("the config has {bytes} bytes; at most {MAX_CONFIG_BYTES} are taken"))])
 }
 
 /// Compiles a schema whose keywords have been checked. Nothing outside it is ever read: the library is built without file
 /// and network access, and `$ref` leads only into `$defs`.
 fn compile(schema: &Value) -> Result<Validator, String> {
-    let patterns = PatternOptions::regex()
-        .size_limit(MAX_PATTERN_MEMORY_BYTES)
-        .dfa_size_limit(MAX_PATTERN_MEMORY_BYTES);
+    let patterns =
+        PatternOptions::regex().size_limit(MAX_PATTERN_MEMORY_BYTES).dfa_size_limit(MAX_PATTERN_MEMORY_BYTES);
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(patterns)

@@ -166,11 +166,7 @@ impl SlotState {
     /// A slot before its first run. `state` is what the caller sent; the claims of `token` exist already.
     pub fn new(trigger: Trigger, state: Object, token: Option<&Token>) -> SlotState {
         let token = token.map(|t| {
-            let kind = if t.kind == "id" {
-                ClaimToken::Id
-            } else {
-                ClaimToken::Access
-            };
+            let kind = if t.kind == "id" { ClaimToken::Id } else { ClaimToken::Access };
             (kind, t.claims.clone())
         });
         SlotState {
@@ -217,10 +213,7 @@ impl SlotState {
         if let Some(declared) = declared
             && !declared.contains(&kind)
         {
-            return Err(Invalid::at(
-                "/kind",
-                format!("{kind} is not among the outcomes that the version declares"),
-            ));
+            return Err(Invalid::at("/kind", format!("{kind} is not among the outcomes that the version declares")));
         }
         if let Decision::Redirect(r) = &outcome.decision {
             redirect::check(&r.url, rules.redirect_origins, rules.http_localhost)
@@ -235,16 +228,10 @@ impl SlotState {
         }
         if !self.trigger.allows(kind) {
             let allowed = self.trigger.allowed_kinds();
-            return Err(Invalid::at(
-                "/kind",
-                format!("{kind} is not allowed at {}; {allowed} are", self.trigger),
-            ));
+            return Err(Invalid::at("/kind", format!("{kind} is not allowed at {}; {allowed} are", self.trigger)));
         }
         if !outcome.claims.is_empty() && !self.trigger.allows_claims() {
-            return Err(Invalid::at(
-                "/claims",
-                format!("no claims can be added at {}", self.trigger),
-            ));
+            return Err(Invalid::at("/claims", format!("no claims can be added at {}", self.trigger)));
         }
         let mut lost = Vec::new();
         if let Decision::Block(block) = &outcome.decision {
@@ -276,11 +263,7 @@ impl SlotState {
         if self.trigger.is_asynchronous() {
             return;
         }
-        let code = if failure.reason.follows_on_unavailable() {
-            "action_unavailable"
-        } else {
-            "action_failed"
-        };
+        let code = if failure.reason.follows_on_unavailable() { "action_unavailable" } else { "action_failed" };
         self.block(attachment, Some(code.to_owned()), &Block::default());
     }
 
@@ -300,13 +283,7 @@ impl SlotState {
             (None, Some(by)) => (OutcomeKind::Redirect, Some(by)),
             (None, None) => (OutcomeKind::Continue, None),
         };
-        SlotAnswer {
-            verdict,
-            decided_by,
-            claims: self.claims,
-            state: self.state,
-            pending: self.pending,
-        }
+        SlotAnswer { verdict, decided_by, claims: self.claims, state: self.state, pending: self.pending }
     }
 
     fn block(&mut self, attachment: &str, reason_code: Option<String>, block: &Block) {
@@ -373,10 +350,7 @@ impl SlotState {
         for (i, new) in outcome.claims.iter().enumerate() {
             for &token in new.token.tokens() {
                 let written = claims.iter().position(|c| c.token == token && c.name == new.name);
-                let in_token = self
-                    .token
-                    .as_ref()
-                    .is_some_and(|(t, c)| *t == token && c.contains_key(&new.name));
+                let in_token = self.token.as_ref().is_some_and(|(t, c)| *t == token && c.contains_key(&new.name));
                 let merged = MergedClaim {
                     token,
                     name: new.name.clone(),
@@ -389,12 +363,8 @@ impl SlotState {
                 }
                 let holder = written.map_or("", |at| claims[at].attachment.as_str()).to_owned();
                 let name = format!("{token}/{}", new.name);
-                let said = |attachment: String, winner: String| Lost {
-                    kind: LostKind::Claim,
-                    name,
-                    attachment,
-                    winner,
-                };
+                let said =
+                    |attachment: String, winner: String| Lost { kind: LostKind::Claim, name, attachment, winner };
                 match new.if_exists.unwrap_or(IfExists::Keep) {
                     IfExists::Keep => lost.push(said(attachment.to_owned(), holder)),
                     IfExists::Overwrite => {
@@ -498,11 +468,7 @@ impl SlotState {
 }
 
 fn decided(attachment: &str, outcome: &Outcome) -> DecidedBy {
-    DecidedBy {
-        attachment: attachment.to_owned(),
-        reason_code: outcome.reason_code.clone(),
-        ..DecidedBy::default()
-    }
+    DecidedBy { attachment: attachment.to_owned(), reason_code: outcome.reason_code.clone(), ..DecidedBy::default() }
 }
 
 /// The smaller of what was said; what was not said is neutral.
@@ -541,9 +507,7 @@ pub fn check_state(state: &Object) -> Result<(), Invalid> {
     check_patch(state)?;
     let bytes = claim::object_bytes(state);
     if bytes > MAX_STATE_BYTES {
-        return Err(Invalid::here(format!(
-            "has {bytes} bytes of JSON; the state has at most {MAX_STATE_BYTES}"
-        )));
+        return Err(Invalid::here(format!("has {bytes} bytes of JSON; the state has at most {MAX_STATE_BYTES}")));
     }
     Ok(())
 }

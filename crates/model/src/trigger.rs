@@ -65,12 +65,7 @@ impl Trigger {
             PrePasswordReset => (true, true, true, false),
             PostUserRegistration | PostChangePassword | LoginFailed | PostLogout => (false, false, false, false),
         };
-        Allowed {
-            block,
-            mfa,
-            redirect,
-            claims,
-        }
+        Allowed { block, mfa, redirect, claims }
     }
 
     /// Whether an Action may answer with this kind here. `continue` always may.
@@ -97,11 +92,7 @@ impl Trigger {
 
     /// The kinds that may be answered here, as words for a message.
     pub fn allowed_kinds(self) -> String {
-        let kinds: Vec<_> = OutcomeKind::ALL
-            .iter()
-            .filter(|(_, k)| self.allows(*k))
-            .map(|(w, _)| *w)
-            .collect();
+        let kinds: Vec<_> = OutcomeKind::ALL.iter().filter(|(_, k)| self.allows(*k)).map(|(w, _)| *w).collect();
         kinds.join(", ")
     }
 }

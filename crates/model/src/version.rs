@@ -68,10 +68,7 @@ pub enum Bump {
 pub fn parse_version(text: &str) -> Result<Version, String> {
     let version = Version::parse(text).map_err(|e| format!("{text:?} is not a version such as 1.2.0: {e}"))?;
     if !version.build.is_empty() {
-        return Err(format!(
-            "{text:?} has build metadata (+{}), which a version here cannot have",
-            version.build
-        ));
+        return Err(format!("{text:?} has build metadata (+{}), which a version here cannot have", version.build));
     }
     Ok(version)
 }
@@ -86,10 +83,7 @@ pub fn next_version(existing: &[Version], bump: &Bump) -> Result<Version, Error>
                 "VERSION_EXISTS",
                 format!("version {version} exists with other content; a published version is never changed"),
             )
-            .with_field(
-                "version",
-                "name one that does not exist yet, or leave it out for the next patch",
-            ));
+            .with_field("version", "name one that does not exist yet, or leave it out for the next patch"));
         }
         return Ok(version.clone());
     }
@@ -98,11 +92,7 @@ pub fn next_version(existing: &[Version], bump: &Bump) -> Result<Version, Error>
     };
     // The release that a prerelease leads to counts as the bump that it is the prerelease of.
     let pre = !highest.pre.is_empty();
-    let mut next = Version {
-        pre: Prerelease::EMPTY,
-        build: BuildMetadata::EMPTY,
-        ..highest.clone()
-    };
+    let mut next = Version { pre: Prerelease::EMPTY, build: BuildMetadata::EMPTY, ..highest.clone() };
     let part = match bump {
         Bump::Patch if pre => return Ok(next),
         Bump::Minor if pre && next.patch == 0 => return Ok(next),
@@ -119,10 +109,7 @@ pub fn next_version(existing: &[Version], bump: &Bump) -> Result<Version, Error>
         Bump::Exact(_) => return Ok(next),
     };
     *part = part.checked_add(1).ok_or_else(|| {
-        Error::precondition(
-            "VERSION_OVERFLOW",
-            format!("no version can follow {highest}; name an exact one"),
-        )
+        Error::precondition("VERSION_OVERFLOW", format!("no version can follow {highest}; name an exact one"))
     })?;
     Ok(next)
 }
@@ -197,11 +184,7 @@ mod tests {
     fn a_plain_version_is_exact_and_never_a_range() {
         assert!(!Pin::parse("1.2.0").unwrap().fits(&Version::new(1, 3, 0)));
         assert!(Pin::parse("^1.2").unwrap().fits(&Version::new(1, 3, 0)));
-        assert!(
-            Pin::parse("1.2.0-beta.1")
-                .unwrap()
-                .fits(&versions(&["1.2.0-beta.1"])[0])
-        );
+        assert!(Pin::parse("1.2.0-beta.1").unwrap().fits(&versions(&["1.2.0-beta.1"])[0]));
         assert!(!Pin::parse("").unwrap().fits(&versions(&["1.2.0-beta.1"])[0]));
         assert!(Pin::parse("1.2.0+build").unwrap_err().contains("build metadata"));
         assert!(Pin::parse("one").unwrap_err().contains("neither"));

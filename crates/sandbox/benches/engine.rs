@@ -177,7 +177,11 @@ async fn bench() {
         std::fs::write(file.with_extension("snapshot"), snapshot.to_bytes(&engine)).unwrap();
     }
     for (i, file) in files.iter().enumerate() {
-        std::fs::write(file.with_extension("bundle"), bundle(&ALLOW_LIST.replace("example.org", &format!("tenant{i}.example"))).to_bytes()).unwrap();
+        std::fs::write(
+            file.with_extension("bundle"),
+            bundle(&ALLOW_LIST.replace("example.org", &format!("tenant{i}.example"))).to_bytes(),
+        )
+        .unwrap();
     }
 
     let empty = EmptyModule::new(&engine).unwrap();
@@ -187,37 +191,56 @@ async fn bench() {
     let row = |name, call| Row { name, call, cpu_us: Vec::new(), wall_us: Vec::new() };
     let mut rows = [
         row("empty module", Box::new(|| Box::pin(async { empty.run().await.unwrap() }))),
-        row("engine no-op", Box::new(|| Box::pin(async {
-            engine_no_op(&engine).await.unwrap();
-        }))),
-        row("encoding the input on the host", Box::new(|| {
-            std::hint::black_box(EncodedInput::from_json(&value).unwrap());
-            Box::pin(async {})
-        })),
-        row("allow-list, reused instance, nothing restored", Box::new(|| Box::pin(async {
-            reused.lock().await.run(&encoded).await.unwrap();
-        }))),
+        row(
+            "engine no-op",
+            Box::new(|| {
+                Box::pin(async {
+                    engine_no_op(&engine).await.unwrap();
+                })
+            }),
+        ),
+        row(
+            "encoding the input on the host",
+            Box::new(|| {
+                std::hint::black_box(EncodedInput::from_json(&value).unwrap());
+                Box::pin(async {})
+            }),
+        ),
+        row(
+            "allow-list, reused instance, nothing restored",
+            Box::new(|| {
+                Box::pin(async {
+                    reused.lock().await.run(&encoded).await.unwrap();
+                })
+            }),
+        ),
         row("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
         row("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
         row("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
         row("10,000 different at random", Box::new(|| Box::pin(run(&many[ten.roll(MANY)])))),
-        row("first call, snapshot in the cache folder", Box::new(|| {
-            from_cache = (from_cache + 1) % files.len();
-            let file = files[from_cache].with_extension("snapshot");
-            let (engine, run) = (&engine, &run);
-            Box::pin(async move {
-                run(&Arc::new(Snapshot::from_bytes(engine, &std::fs::read(file).unwrap()).unwrap())).await;
-            })
-        })),
-        row("first call, only the bundle on disk", Box::new(|| {
-            from_bundle = (from_bundle + 1) % files.len();
-            let file = files[from_bundle].with_extension("bundle");
-            let (engine, run) = (&engine, &run);
-            Box::pin(async move {
-                let bundle = Bundle::from_bytes(&std::fs::read(file).unwrap()).unwrap();
-                run(&Arc::new(engine.snapshot(&bundle).await.unwrap())).await;
-            })
-        })),
+        row(
+            "first call, snapshot in the cache folder",
+            Box::new(|| {
+                from_cache = (from_cache + 1) % files.len();
+                let file = files[from_cache].with_extension("snapshot");
+                let (engine, run) = (&engine, &run);
+                Box::pin(async move {
+                    run(&Arc::new(Snapshot::from_bytes(engine, &std::fs::read(file).unwrap()).unwrap())).await;
+                })
+            }),
+        ),
+        row(
+            "first call, only the bundle on disk",
+            Box::new(|| {
+                from_bundle = (from_bundle + 1) % files.len();
+                let file = files[from_bundle].with_extension("bundle");
+                let (engine, run) = (&engine, &run);
+                Box::pin(async move {
+                    let bundle = Bundle::from_bytes(&std::fs::read(file).unwrap()).unwrap();
+                    run(&Arc::new(engine.snapshot(&bundle).await.unwrap())).await;
+                })
+            }),
+        ),
         row("a loop of 50,000", Box::new(|| Box::pin(run(&looping)))),
         row("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
         row("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
@@ -226,7 +249,12 @@ async fn bench() {
 
     let of = |name: &str| rows.iter().find(|row| row.name.starts_with(name)).unwrap();
     println!();
-    target("isolated over reused, CPU", of("allow-list, isolated").cpu() / of("allow-list, reused").cpu(), 2.0, "times");
+    target(
+        "isolated over reused, CPU",
+        of("allow-list, isolated").cpu() / of("allow-list, reused").cpu(),
+        2.0,
+        "times",
+    );
     target("10,000 at random over one repeated, wall", of("10,000").wall() / of("one of").wall(), 1.3, "times");
     target("1,000 at random over one repeated, wall", of("1,000").wall() / of("one of").wall(), 1.3, "times");
     target("first call, snapshot in the cache folder", of("first call, snapshot").wall() / 1e3, 1.0, "ms");

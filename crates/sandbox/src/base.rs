@@ -94,11 +94,7 @@ fn dead(stack_top: usize, input_area: u32) -> [std::ops::Range<usize>; 2] {
 }
 
 /// Initialises the engine, and compiles it with the memory that it then has.
-fn build(
-    engine: &wasmtime::Engine,
-    linker: &Linker<RunState>,
-    facts: &Facts,
-) -> Result<(Image, Module), EngineError> {
+fn build(engine: &wasmtime::Engine, linker: &Linker<RunState>, facts: &Facts) -> Result<(Image, Module), EngineError> {
     let started = std::time::Instant::now();
     let plain = rewrite::rewrite(ENGINE_WASM, facts.min_pages, MAX_PAGES, &Contents::Own)?;
     let plain = Module::new(engine, plain)?;

@@ -65,7 +65,8 @@ impl Delta {
         let mut rest = &*self.bytes;
         for (offset, len) in &self.runs {
             let (offset, len) = (*offset as usize, *len as usize);
-            let (Some((run, tail)), Some(place)) = (rest.split_at_checked(len), memory.get_mut(offset..offset + len)) else {
+            let (Some((run, tail)), Some(place)) = (rest.split_at_checked(len), memory.get_mut(offset..offset + len))
+            else {
                 return false;
             };
             place.copy_from_slice(run);

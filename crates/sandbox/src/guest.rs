@@ -72,11 +72,8 @@ struct MemoryLimit {
 
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = if self.denied || self.by_host {
-            desired <= HARD_MEMORY_BYTES
-        } else {
-            desired <= SOFT_MEMORY_BYTES
-        };
+        let allowed =
+            if self.denied || self.by_host { desired <= HARD_MEMORY_BYTES } else { desired <= SOFT_MEMORY_BYTES };
         self.denied |= !allowed;
         Ok(allowed)
     }

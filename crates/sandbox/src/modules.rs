@@ -6,7 +6,10 @@ use sluice_model::{Bundle, Failure, FailureReason};
 pub(crate) fn for_guest(bundle: &Bundle) -> Result<Vec<u8>, Failure> {
     let entry = bundle.modules.iter().position(|module| module.path == bundle.entry);
     let Some(entry) = entry else {
-        return Err(refused(&bundle.entry, format!("the bundle has no module {:?}, which it names as its entry", bundle.entry)));
+        return Err(refused(
+            &bundle.entry,
+            format!("the bundle has no module {:?}, which it names as its entry", bundle.entry),
+        ));
     };
     let mut out = Vec::with_capacity(bundle.code_bytes() + 64 * bundle.modules.len());
     number(&mut out, entry);

@@ -123,7 +123,8 @@ pub(crate) fn rewrite(
                 }
                 Contents::Picture(picture) => {
                     for (offset, bytes) in filled_pages(picture) {
-                        let offset = i32::try_from(offset).map_err(|_| RewriteError::Shape("the picture is too large"))?;
+                        let offset =
+                            i32::try_from(offset).map_err(|_| RewriteError::Shape("the picture is too large"))?;
                         data.active(0, &encode::ConstExpr::i32_const(offset), bytes.iter().copied());
                     }
                 }

@@ -192,7 +192,8 @@ async fn evaluate(
     }
     let delta = Delta::between(&base.memory, guest.memory(), &base.dead());
     if delta.held_bytes() > MAX_SNAPSHOT_BYTES {
-        let message = format!("the top level leaves {} MiB; at most {}", delta.held_bytes() >> 20, MAX_SNAPSHOT_BYTES >> 20);
+        let message =
+            format!("the top level leaves {} MiB; at most {}", delta.held_bytes() >> 20, MAX_SNAPSHOT_BYTES >> 20);
         return Err(Failure::new(FailureReason::MemoryLimit, message));
     }
     let logs = guest.state().take_log();

@@ -1,7 +1,7 @@
 //! A snapshot: an Action's module, evaluated, as its difference to the base image.
 
-use crate::delta::Delta;
 use crate::config::MAX_PAGES;
+use crate::delta::Delta;
 use crate::engine::{Engine, EngineIdentity};
 use crate::failure::Places;
 use sluice_model::LogLine;
@@ -58,8 +58,14 @@ impl Snapshot {
         self.delta.write(&mut payload);
         // Compressing to memory fails only without memory; an empty payload would be refused as damaged.
         let packed = zstd::bulk::compress(&payload, 1).unwrap_or_default();
-        [MAGIC, engine.identity().engine_bytes().as_slice(), &self.base_image, blake3::hash(&packed).as_bytes(), &packed]
-            .concat()
+        [
+            MAGIC,
+            engine.identity().engine_bytes().as_slice(),
+            &self.base_image,
+            blake3::hash(&packed).as_bytes(),
+            &packed,
+        ]
+        .concat()
     }
 
     /// Reads what [`Snapshot::to_bytes`] gave.

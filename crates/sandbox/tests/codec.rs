@@ -18,7 +18,8 @@ fn vectors() -> impl Iterator<Item = (&'static str, Value)> {
 
 #[tokio::test]
 async fn an_action_that_returns_what_it_got_returns_the_vectors() {
-    let snapshot = snapshot("export function execute(input) { return { kind: 'continue', state: { v: input } } }").await;
+    let snapshot =
+        snapshot("export function execute(input) { return { kind: 'continue', state: { v: input } } }").await;
     for (name, value) in vectors() {
         let outcome = match ENGINE.run(&snapshot, request(&value)).await.outcome {
             Ok(outcome) => outcome,

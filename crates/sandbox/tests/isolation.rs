@@ -46,7 +46,9 @@ async fn a_failed_run_leaves_nothing_either() {
 #[tokio::test]
 async fn actions_do_not_see_each_other() {
     let one = snapshot("globalThis.secret = 'one'; export function execute() { return { kind: 'continue', state: { s: globalThis.secret ?? null } } }").await;
-    let two = snapshot("export function execute() { return { kind: 'continue', state: { s: globalThis.secret ?? null } } }").await;
+    let two =
+        snapshot("export function execute() { return { kind: 'continue', state: { s: globalThis.secret ?? null } } }")
+            .await;
     for _ in 0..5 {
         assert_eq!(ENGINE.run(&one, request(&json!({}))).await.outcome.unwrap().state["s"], "one");
         assert_eq!(ENGINE.run(&two, request(&json!({}))).await.outcome.unwrap().state["s"], json!(null));
@@ -71,15 +73,21 @@ async fn poisoned_prototypes_do_not_bend_the_glue() {
         for (const key in common) defineProperty(protos[7], common[key], evil);
         for (let i = 0; i < names.length; i++) { if (names[i] !== 'globalThis') try { global[names[i]] = 7 } catch {} }
     ";
-    let code = format!("{poison}\nexport async function execute(input) {{ const list = await input.list; return {{ kind: 'block', state: {{ user: input.user, list }} }} }}");
+    let code = format!(
+        "{poison}\nexport async function execute(input) {{ const list = await input.list; return {{ kind: 'block', state: {{ user: input.user, list }} }} }}"
+    );
     let input = json!({"user": {"email": "a@example.com", "kind": "k"}, "list": [1, [2]]});
     let report = ENGINE.run(&snapshot(&code).await, request(&input)).await;
     let outcome = report.outcome.unwrap();
     assert_eq!(outcome.kind(), OutcomeKind::Block);
     assert_eq!(json!(outcome.state), input);
-    let report = ENGINE.run(&snapshot(&format!("{poison}\nexport async function execute() {{ throw 7 }}")).await, request(&input)).await;
+    let report = ENGINE
+        .run(&snapshot(&format!("{poison}\nexport async function execute() {{ throw 7 }}")).await, request(&input))
+        .await;
     assert_eq!(report.outcome.unwrap_err().message, "threw 7, which is no Error");
-    let report = ENGINE.run(&snapshot(&format!("{poison}\nexport async function execute() {{ null.x }}")).await, request(&input)).await;
+    let report = ENGINE
+        .run(&snapshot(&format!("{poison}\nexport async function execute() {{ null.x }}")).await, request(&input))
+        .await;
     assert_eq!(report.outcome.unwrap_err().line, Some(17));
 }
 
@@ -93,7 +101,19 @@ async fn a_replaced_promise_does_not_settle_a_run() {
 
 #[tokio::test]
 async fn there_is_nothing_of_the_host_to_reach() {
-    for name in ["process", "require", "fetch", "Deno", "std", "os", "scriptArgs", "print", "performance", "__hostSync", "WebAssembly"] {
+    for name in [
+        "process",
+        "require",
+        "fetch",
+        "Deno",
+        "std",
+        "os",
+        "scriptArgs",
+        "print",
+        "performance",
+        "__hostSync",
+        "WebAssembly",
+    ] {
         assert_eq!(value(&format!("typeof globalThis[{name:?}]")).await, "undefined", "{name}");
     }
     for code in ["await import('fs')", "await import('./src/index.ts')", "await import('https://example.com/x.js')"] {
@@ -107,7 +127,8 @@ async fn there_is_nothing_of_the_host_to_reach() {
 async fn shared_memory_and_weak_references_are_harmless() {
     let code = "typeof SharedArrayBuffer === 'undefined' ? 0 : new SharedArrayBuffer(16).byteLength";
     assert!(value(code).await.is_number());
-    let wait = body_failure("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); return { kind: 'continue' }").await;
+    let wait =
+        body_failure("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); return { kind: 'continue' }").await;
     assert_eq!(wait.reason, FailureReason::Threw, "{wait:?}");
     let code = "const registry = new FinalizationRegistry(() => { for (;;) {} });
                 export function execute() { for (let i = 0; i < 100; i++) registry.register({}, i); return { kind: 'continue' } }";
@@ -119,7 +140,10 @@ async fn shared_memory_and_weak_references_are_harmless() {
 #[tokio::test]
 async fn hashes_and_the_language_work_as_usual() {
     assert_eq!(value("[...new Set([3, 1, 3])].map((x) => x ** 2).toSorted()").await, json!([1, 9]));
-    assert_eq!(value("Object.groupBy([1, 2, 3], (n) => n % 2 ? 'odd' : 'even')").await, json!({"odd": [1, 3], "even": [2]}));
+    assert_eq!(
+        value("Object.groupBy([1, 2, 3], (n) => n % 2 ? 'odd' : 'even')").await,
+        json!({"odd": [1, 3], "even": [2]})
+    );
     assert_eq!(value("/(?<year>\\d{4})/u.exec('in 2026').groups.year").await, "2026");
 }
 
@@ -152,10 +176,13 @@ async fn neighbours_are_served_while_runaways_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_nobody_waits_for_gives_its_slot_back() {
-    let options = sluice_sandbox::EngineOptions { cache_dir: Some(cache_dir()), max_runs_in_flight: 1, slow_threads: 1 };
+    let options =
+        sluice_sandbox::EngineOptions { cache_dir: Some(cache_dir()), max_runs_in_flight: 1, slow_threads: 1 };
     let engine = sluice_sandbox::Engine::new(options).unwrap();
     let bad = std::sync::Arc::new(engine.snapshot(&bundle("export function execute() { for (;;) {} }")).await.unwrap());
-    let good = std::sync::Arc::new(engine.snapshot(&bundle("export function execute() { return { kind: 'continue' } }")).await.unwrap());
+    let good = std::sync::Arc::new(
+        engine.snapshot(&bundle("export function execute() { return { kind: 'continue' } }")).await.unwrap(),
+    );
     let limits = sluice_model::Limits { cpu_ms: 1_000, wall_ms: 5_000 };
     let forever = RunRequest { limits, ..request(&json!({})) };
     // Taking the slot, then giving up before the run's own limits.

@@ -16,12 +16,17 @@ async fn reason(code: &str) -> FailureReason {
 #[tokio::test]
 async fn an_endless_loop_ends_as_cpu_limit_with_its_function() {
     // Sure is the function; the engine notes lines only where it may throw, so a loop counts as what comes before it.
-    let failure = failure("function spin(n) {\n  n.x;\n  while (true) { n++ }\n}\nexport function execute() {\n  spin(0)\n}").await;
+    let failure =
+        failure("function spin(n) {\n  n.x;\n  while (true) { n++ }\n}\nexport function execute() {\n  spin(0)\n}")
+            .await;
     assert_eq!(failure.reason, FailureReason::CpuLimit);
     assert_eq!(failure.message, "used more than 50 ms of CPU time");
     assert_eq!((failure.file.as_deref(), failure.line), (Some("src/index.ts"), Some(2)), "{failure:?}");
     let stack = failure.stack.unwrap();
-    assert!(stack.starts_with("at spin (src/index.ts:2:") && stack.contains("\nat execute (src/index.ts:6:"), "{stack}");
+    assert!(
+        stack.starts_with("at spin (src/index.ts:2:") && stack.contains("\nat execute (src/index.ts:6:"),
+        "{stack}"
+    );
 }
 
 #[tokio::test]
@@ -32,9 +37,15 @@ async fn a_loop_that_catches_everything_ends_all_the_same() {
 
 #[tokio::test]
 async fn endless_microtasks_end_as_cpu_limit() {
-    assert_eq!(reason("const again = () => Promise.resolve().then(again); await again()").await, FailureReason::CpuLimit);
+    assert_eq!(
+        reason("const again = () => Promise.resolve().then(again); await again()").await,
+        FailureReason::CpuLimit
+    );
     assert_eq!(reason("for (;;) await null").await, FailureReason::CpuLimit);
-    assert_eq!(reason("const f = () => queueMicrotask(f); f(); await new Promise(() => {})").await, FailureReason::CpuLimit);
+    assert_eq!(
+        reason("const f = () => queueMicrotask(f); f(); await new Promise(() => {})").await,
+        FailureReason::CpuLimit
+    );
 }
 
 #[tokio::test]
@@ -45,7 +56,10 @@ async fn catastrophic_regular_expressions_end_as_cpu_limit() {
 #[tokio::test]
 async fn long_calls_into_the_engine_itself_end_as_cpu_limit() {
     assert_eq!(reason("const a = Array(3e6).fill('x'); for (;;) a.join('').split('')").await, FailureReason::CpuLimit);
-    assert_eq!(reason("const a = []; a.length = 2 ** 32 - 1; a.sort(); a.reverse(); a.indexOf(1)").await, FailureReason::CpuLimit);
+    assert_eq!(
+        reason("const a = []; a.length = 2 ** 32 - 1; a.sort(); a.reverse(); a.indexOf(1)").await,
+        FailureReason::CpuLimit
+    );
     assert_eq!(reason("let n = 3n; for (;;) n = n * n").await, FailureReason::CpuLimit);
 }
 
@@ -170,7 +184,9 @@ async fn a_promise_that_nothing_can_settle_ends_as_never_settled() {
 
 #[tokio::test]
 async fn a_log_is_cut_at_16_kib_with_a_mark() {
-    let report = body("for (let i = 0; i < 2000; i++) console.log('line ' + i + ' '.repeat(20)); return { kind: 'continue' }").await;
+    let report =
+        body("for (let i = 0; i < 2000; i++) console.log('line ' + i + ' '.repeat(20)); return { kind: 'continue' }")
+            .await;
     assert!(report.outcome.is_ok());
     let bytes: usize = report.logs.iter().map(|line| line.text.len()).sum();
     assert!((15 << 10..=16 << 10).contains(&bytes), "{bytes}");
@@ -189,7 +205,10 @@ async fn empty_lines_cannot_fill_the_hosts_memory() {
 #[tokio::test]
 async fn a_top_level_has_the_limits_of_publishing() {
     assert_eq!(refused("for (;;) {}").await.reason, FailureReason::CpuLimit);
-    assert_eq!(refused("const a = []; for (;;) a.push(new Uint8Array(1 << 20))").await.reason, FailureReason::MemoryLimit);
+    assert_eq!(
+        refused("const a = []; for (;;) a.push(new Uint8Array(1 << 20))").await.reason,
+        FailureReason::MemoryLimit
+    );
     assert_eq!(refused("await new Promise(() => {})").await.reason, FailureReason::NeverSettled);
     let kept = refused("globalThis.a = new Uint8Array(20 << 20).fill(1); export function execute() {}").await;
     assert_eq!(kept.reason, FailureReason::MemoryLimit);

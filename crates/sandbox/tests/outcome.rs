@@ -92,8 +92,18 @@ async fn what_json_would_drop_or_flatten_is_refused() {
 
 #[tokio::test]
 async fn cycles_and_depth_are_refused() {
-    refused_at("(() => { const o = { kind: 'continue', state: {} }; o.state.o = o; return o })()", "/state/o", "a cycle").await;
-    refused_at("(() => { const a = []; a[0] = a; return { kind: 'continue', state: { a } } })()", "/state/a/0", "a cycle").await;
+    refused_at(
+        "(() => { const o = { kind: 'continue', state: {} }; o.state.o = o; return o })()",
+        "/state/o",
+        "a cycle",
+    )
+    .await;
+    refused_at(
+        "(() => { const a = []; a[0] = a; return { kind: 'continue', state: { a } } })()",
+        "/state/a/0",
+        "a cycle",
+    )
+    .await;
     let deep = "(() => { let v = 1; for (let i = 0; i < 200; i++) v = { d: v }; return { kind: 'continue', state: { v } } })()";
     let (pointer, message) = invalid(deep).await;
     assert_eq!(pointer, format!("/state/v{}", "/d".repeat(126)));
@@ -111,10 +121,20 @@ async fn half_surrogates_are_refused_and_whole_ones_come_out() {
 
 #[tokio::test]
 async fn more_than_64_kib_of_json_is_refused_where_it_is() {
-    refused_at("{ kind: 'continue', annotations: { a: 'x'.repeat(70000) } }", "/annotations/a", "larger than 64 KiB").await;
-    refused_at("{ kind: 'continue', annotations: { a: 'x'.repeat(1e6) } }", "/annotations/a", "larger than 64 KiB").await;
-    refused_at("{ kind: 'continue', annotations: { a: '\\u0001'.repeat(11000) } }", "/annotations/a", "larger than 64 KiB").await;
-    let (pointer, _) = invalid("{ kind: 'continue', annotations: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => ['k' + i, i])) }").await;
+    refused_at("{ kind: 'continue', annotations: { a: 'x'.repeat(70000) } }", "/annotations/a", "larger than 64 KiB")
+        .await;
+    refused_at("{ kind: 'continue', annotations: { a: 'x'.repeat(1e6) } }", "/annotations/a", "larger than 64 KiB")
+        .await;
+    refused_at(
+        "{ kind: 'continue', annotations: { a: '\\u0001'.repeat(11000) } }",
+        "/annotations/a",
+        "larger than 64 KiB",
+    )
+    .await;
+    let (pointer, _) = invalid(
+        "{ kind: 'continue', annotations: Object.fromEntries(Array.from({ length: 9000 }, (_, i) => ['k' + i, i])) }",
+    )
+    .await;
     assert!(pointer.starts_with("/annotations/k"), "{pointer}");
     let (pointer, _) = invalid("{ kind: 'continue', emit: Array(4e6) }").await;
     assert_eq!(pointer, "/emit");
@@ -124,7 +144,11 @@ async fn more_than_64_kib_of_json_is_refused_where_it_is() {
 async fn exactly_64_kib_of_json_come_out() {
     let empty = r#"{"kind":"continue","annotations":{"a":""}}"#.len();
     let fits = (64 << 10) - empty;
-    let code = |len| format!("export function execute() {{ return {{ kind: 'continue', annotations: {{ a: 'x'.repeat({len}) }} }} }}");
+    let code = |len| {
+        format!(
+            "export function execute() {{ return {{ kind: 'continue', annotations: {{ a: 'x'.repeat({len}) }} }} }}"
+        )
+    };
     assert_eq!(outcome(&code(fits)).await.annotations["a"].as_str().unwrap().len(), fits);
     let failure = failure(&code(fits + 1)).await;
     assert_eq!(failure.reason, FailureReason::InvalidOutcome);
@@ -139,12 +163,21 @@ async fn json_semantics_hold_where_json_loses_nothing() {
     assert_eq!(value("[Object(1), Object('x'), Object(false)]").await, json!([1, "x", false]));
     assert_eq!(value("new (class { a = 1; #b = 2; get c() { return 3 } })").await, json!({"a": 1}));
     assert_eq!(value("(function () { return arguments })(1, 'x')").await, json!({"0": 1, "1": "x"}));
-    assert_eq!(value("Object.create({ inherited: 1 }, { hidden: { value: 1 }, shown: { value: 2, enumerable: true } })").await, json!({"shown": 2}));
+    assert_eq!(
+        value("Object.create({ inherited: 1 }, { hidden: { value: 1 }, shown: { value: 2, enumerable: true } })").await,
+        json!({"shown": 2})
+    );
     assert_eq!(value("Object.assign(Object.create(null), { a: 1 })").await, json!({"a": 1}));
-    assert_eq!(value("new Proxy({ a: 1 }, { get: (t, k) => k === 'toJSON' ? undefined : 'p' })").await, json!({"a": "p"}));
+    assert_eq!(
+        value("new Proxy({ a: 1 }, { get: (t, k) => k === 'toJSON' ? undefined : 'p' })").await,
+        json!({"a": "p"})
+    );
     assert_eq!(value("new Proxy([1, 2], {})").await, json!([1, 2]));
     assert_eq!(value("JSON.parse('{\"__proto__\": {\"a\": 1}}')").await, json!({"__proto__": {"a": 1}}));
-    assert_eq!(value("[5.0, 1e21, 0.1, -3, 2 ** 53, 1e300]").await.to_string(), "[5,1e+21,0.1,-3,9007199254740992,1e+300]");
+    assert_eq!(
+        value("[5.0, 1e21, 0.1, -3, 2 ** 53, 1e300]").await.to_string(),
+        "[5,1e+21,0.1,-3,9007199254740992,1e+300]"
+    );
 }
 
 #[tokio::test]
@@ -172,7 +205,10 @@ async fn errors_name_their_place_and_stack() {
     assert_eq!(failure.message, "TypeError: cannot read property 'name' of undefined");
     assert_eq!((failure.file.as_deref(), failure.line), (Some("src/index.ts"), Some(2)));
     let stack = failure.stack.unwrap();
-    assert!(stack.starts_with("at check (src/index.ts:2:") && stack.contains("\nat execute (src/index.ts:5:"), "{stack}");
+    assert!(
+        stack.starts_with("at check (src/index.ts:2:") && stack.contains("\nat execute (src/index.ts:5:"),
+        "{stack}"
+    );
 }
 
 #[tokio::test]

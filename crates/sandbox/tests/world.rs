@@ -18,8 +18,14 @@ async fn logged(body_code: &str) -> Vec<String> {
 #[tokio::test]
 async fn modules_import_each_other_by_exact_path() {
     let bundle = bundle_of(&[
-        ("src/index.ts", "import { kind } from 'src/kinds/default.ts'; export { execute } from 'src/run.ts'; export const k = kind;"),
-        ("src/run.ts", "import * as all from 'src/kinds/default.ts'; export function execute() { return { kind: all.kind } }"),
+        (
+            "src/index.ts",
+            "import { kind } from 'src/kinds/default.ts'; export { execute } from 'src/run.ts'; export const k = kind;",
+        ),
+        (
+            "src/run.ts",
+            "import * as all from 'src/kinds/default.ts'; export function execute() { return { kind: all.kind } }",
+        ),
         ("src/kinds/default.ts", "export const kind = 'block';"),
     ]);
     let snapshot = Arc::new(ENGINE.snapshot(&bundle).await.unwrap());
@@ -30,7 +36,10 @@ async fn modules_import_each_other_by_exact_path() {
 #[tokio::test]
 async fn errors_name_the_module_that_they_are_in() {
     let bundle = bundle_of(&[
-        ("src/index.ts", "import { check } from 'src/check.ts';\nexport async function execute(input) {\n  await null;\n  return check(input);\n}"),
+        (
+            "src/index.ts",
+            "import { check } from 'src/check.ts';\nexport async function execute(input) {\n  await null;\n  return check(input);\n}",
+        ),
         ("src/check.ts", "export function check(input) {\n\n  throw new Error('no plan');\n}"),
     ]);
     let snapshot = Arc::new(ENGINE.snapshot(&bundle).await.unwrap());
@@ -48,13 +57,19 @@ async fn a_bad_top_level_is_refused_with_its_place() {
     assert_eq!((threw.line, threw.message.as_str()), (Some(2), "TypeError: cannot read property 'x' of null"));
     let threw = refused("await null; throw new Error('late')").await;
     assert_eq!(threw.message, "Error: late");
-    for code in ["export const run = 1", "export const execute = { kind: 'continue' }", "export default function execute() {}"] {
+    for code in
+        ["export const run = 1", "export const execute = { kind: 'continue' }", "export default function execute() {}"]
+    {
         let failure = refused(code).await;
         assert_eq!(failure.message, "src/index.ts exports no function named execute", "{code}");
         assert_eq!(failure.file.as_deref(), Some("src/index.ts"));
     }
     let import = refused("import 'src/missing.ts'; export function execute() {}").await;
-    assert!(import.message.contains("cannot import 'src/missing.ts': no such module in the bundle"), "{}", import.message);
+    assert!(
+        import.message.contains("cannot import 'src/missing.ts': no such module in the bundle"),
+        "{}",
+        import.message
+    );
     let early = refused("export { execute }; throw 1; let execute = () => {}").await;
     assert_eq!(early.message, "threw 1, which is no Error");
 }
@@ -129,7 +144,8 @@ async fn rejections_that_nobody_listens_to_are_logged() {
 
 #[tokio::test]
 async fn a_top_levels_log_is_kept_apart() {
-    let snapshot = snapshot("console.warn('at publish'); export function execute() { return { kind: 'continue' } }").await;
+    let snapshot =
+        snapshot("console.warn('at publish'); export function execute() { return { kind: 'continue' } }").await;
     assert_eq!(snapshot.logs()[0].text, "at publish");
     assert!(ENGINE.run(&snapshot, request(&json!({}))).await.logs.is_empty());
 }
@@ -160,7 +176,8 @@ async fn a_request_can_set_the_clock() {
 
 #[tokio::test]
 async fn a_report_says_what_was_used() {
-    let report = body("let n = 0; for (let i = 0; i < 1e5; i++) n += i; return { kind: 'continue', state: { n } }").await;
+    let report =
+        body("let n = 0; for (let i = 0; i < 1e5; i++) n += i; return { kind: 'continue', state: { n } }").await;
     assert!(report.outcome.is_ok());
     assert!(report.cpu_us > 300 && report.wall_us >= 300, "{report:?}");
     assert!((1 << 20..64 << 20).contains(&report.memory_bytes), "{report:?}");

@@ -29,11 +29,7 @@ const CALLERS: usize = 8;
 const MESSAGE_BYTES: usize = 1536;
 
 fn one_thread() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap()
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// The CPU time of the server's thread so far, in microseconds.
@@ -50,9 +46,7 @@ async fn load(address: SocketAddr) {
         let (channel, message) = (connect(address).await.unwrap(), message.clone());
         callers.spawn(async move {
             for _ in 0..CALLS / CALLERS {
-                common::call(&channel, SAY, request(&message, &[("grpc-timeout", "2S")]))
-                    .await
-                    .unwrap();
+                common::call(&channel, SAY, request(&message, &[("grpc-timeout", "2S")])).await.unwrap();
             }
         });
     }
@@ -65,14 +59,8 @@ fn main() {
     let (server, client) = (one_thread(), one_thread());
     let variants = server.block_on(async {
         let about = About::new("stack-cost", "0");
-        let log = LogConfig {
-            level,
-            ..LogConfig::default()
-        };
-        let config = TelemetryConfig {
-            otlp_endpoint: std::env::args().nth(2),
-            ..TelemetryConfig::default()
-        };
+        let log = LogConfig { level, ..LogConfig::default() };
+        let config = TelemetryConfig { otlp_endpoint: std::env::args().nth(2), ..TelemetryConfig::default() };
         let telemetry = Telemetry::start(&about, &log, &config).unwrap();
         let readiness = Readiness::new();
         let drain = Drain::new(&DrainConfig::default(), &readiness, "accepting");
@@ -83,28 +71,12 @@ fn main() {
         let plain = tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let plain = plain.with_nodelay(Some(true));
         let floor = plain.local_addr().unwrap();
-        tokio::spawn(
-            tonic::transport::Server::builder()
-                .add_service(echo.clone())
-                .serve_with_incoming(plain),
-        );
-        let behind = grpc()
-            .service(echo.clone())
-            .spawn(any(), &telemetry, &readiness, &drain)
-            .unwrap()
-            .address();
-        let front = grpc()
-            .front(echo)
-            .spawn(any(), &telemetry, &readiness, &drain)
-            .unwrap()
-            .address();
+        tokio::spawn(tonic::transport::Server::builder().add_service(echo.clone()).serve_with_incoming(plain));
+        let behind = grpc().service(echo.clone()).spawn(any(), &telemetry, &readiness, &drain).unwrap().address();
+        let front = grpc().front(echo).spawn(any(), &telemetry, &readiness, &drain).unwrap().address();
         // The globals live on; dropping the handle would end the exporters.
         std::mem::forget(telemetry);
-        [
-            ("tonic's server, no stack", floor),
-            ("stack, behind the router", behind),
-            ("stack, in front", front),
-        ]
+        [("tonic's server, no stack", floor), ("stack, behind the router", behind), ("stack, in front", front)]
     });
 
     let mut figures = vec![Vec::new(); variants.len()];
@@ -125,23 +97,11 @@ fn main() {
     };
     let medians: Vec<(f64, f64)> = figures
         .into_iter()
-        .map(|rounds| {
-            (
-                median(rounds.iter().map(|r| r.0).collect()),
-                median(rounds.iter().map(|r| r.1).collect()),
-            )
-        })
+        .map(|rounds| (median(rounds.iter().map(|r| r.0).collect()), median(rounds.iter().map(|r| r.1).collect())))
         .collect();
-    println!(
-        "{:<28} {:>12} {:>8} {:>10} {:>8}",
-        "", "CPU us/call", "ratio", "calls/s", "ratio"
-    );
+    println!("{:<28} {:>12} {:>8} {:>10} {:>8}", "", "CPU us/call", "ratio", "calls/s", "ratio");
     for ((name, _), (cpu, rate)) in variants.iter().zip(&medians) {
         let (floor_cpu, floor_rate) = medians[0];
-        println!(
-            "{name:<28} {cpu:>12.1} {:>8.3} {rate:>10.0} {:>8.3}",
-            cpu / floor_cpu,
-            rate / floor_rate
-        );
+        println!("{name:<28} {cpu:>12.1} {:>8.3} {rate:>10.0} {:>8.3}", cpu / floor_cpu, rate / floor_rate);
     }
 }

@@ -26,11 +26,7 @@ pub struct About {
 impl About {
     /// A server without details.
     pub fn new(name: &'static str, version: &'static str) -> About {
-        About {
-            name,
-            version,
-            details: serde_json::Map::new(),
-        }
+        About { name, version, details: serde_json::Map::new() }
     }
 
     /// The same, with one more detail.
@@ -57,12 +53,7 @@ struct Pages {
 impl Admin {
     /// The pages of this server.
     pub fn new(about: About, readiness: &Readiness, metrics: Exposition) -> Admin {
-        let state = Pages {
-            about,
-            readiness: readiness.clone(),
-            metrics,
-            started: Instant::now(),
-        };
+        let state = Pages { about, readiness: readiness.clone(), metrics, started: Instant::now() };
         let pages = Router::new()
             .route("/", get(index))
             .route("/healthz", get(healthz))
@@ -75,9 +66,7 @@ impl Admin {
     /// Adds more pages.
     #[must_use]
     pub fn merge(self, pages: Router) -> Admin {
-        Admin {
-            pages: self.pages.merge(pages),
-        }
+        Admin { pages: self.pages.merge(pages) }
     }
 
     /// Serves the pages on the current tokio runtime until the answer is dropped: they are the last to go, so that the
@@ -133,41 +122,27 @@ async fn healthz(State(pages): State<Arc<Pages>>) -> Json<Value> {
 async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, Json<Value>) {
     let conditions = pages.readiness.snapshot();
     let ready = is_ready(&conditions);
-    let code = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let reasons: serde_json::Map<String, Value> = conditions
         .iter()
         .filter_map(|(name, reason)| Some(((*name).to_owned(), Value::from(reason.as_deref()?))))
         .collect();
     let conditions: Vec<&str> = conditions.keys().copied().collect();
-    (
-        code,
-        Json(json!({ "ready": ready, "reasons": reasons, "conditions": conditions })),
-    )
+    (code, Json(json!({ "ready": ready, "reasons": reasons, "conditions": conditions })))
 }
 
 async fn metrics_text(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     // Collecting walks all instruments; it is short, but not for a thread that answers sign-ins.
     let text = tokio::task::spawn_blocking(move || pages.metrics.text()).await;
     match text {
-        Ok(Ok(text)) => (
-            StatusCode::OK,
-            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-            text,
-        )
-            .into_response(),
+        Ok(Ok(text)) => {
+            (StatusCode::OK, [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
         Ok(Err(reason)) => failed(&reason),
         Err(panicked) => failed(&panicked.to_string()),
     }
 }
 
 fn failed(reason: &str) -> axum::response::Response {
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        format!("the metrics cannot be collected: {reason}"),
-    )
-        .into_response()
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("the metrics cannot be collected: {reason}")).into_response()
 }

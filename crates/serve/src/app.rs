@@ -55,15 +55,7 @@ impl App {
         let admin_listener = Listener::bind("admin_listen", config.admin_listen)?;
         let readiness = Readiness::new();
         let drain = Drain::new(&config.drain, &readiness, "accepting");
-        Ok(App {
-            about,
-            folder,
-            listener,
-            admin_listener,
-            readiness,
-            drain,
-            grpc: config.grpc.clone(),
-        })
+        Ok(App { about, folder, listener, admin_listener, readiness, drain, grpc: config.grpc.clone() })
     }
 
     /// The data folder, which is this process's alone.
@@ -98,14 +90,7 @@ impl App {
         let addresses = Addresses::from([(plane, serving.address()), ("admin", admin.address())]);
         let file = AddressesFile::write(self.folder.path(), &addresses).map_err(StartError::Addresses)?;
         tracing::info!(%plane, address = %serving.address(), admin = %admin.address(), "serving");
-        Ok(Running {
-            addresses,
-            _file: file,
-            serving,
-            drain: self.drain,
-            admin,
-            folder: self.folder,
-        })
+        Ok(Running { addresses, _file: file, serving, drain: self.drain, admin, folder: self.folder })
     }
 }
 
@@ -145,25 +130,10 @@ impl Running {
 
     /// Drains, as [`Drain`] says, without a signal.
     pub async fn drain(self) -> (Drained, Rest) {
-        let Running {
-            addresses: _,
-            _file,
-            serving,
-            drain: _,
-            admin,
-            folder,
-        } = self;
+        let Running { addresses: _, _file, serving, drain: _, admin, folder } = self;
         let drained = serving.drain().await;
         tracing::info!(?drained, "drained");
-        (
-            drained,
-            Rest {
-                second: None,
-                _file,
-                _admin: admin,
-                _folder: folder,
-            },
-        )
+        (drained, Rest { second: None, _file, _admin: admin, _folder: folder })
     }
 }
 

@@ -32,13 +32,8 @@ use std::{
 };
 
 /// The variables that clients and builds read. They begin like a server's but are none of its settings.
-pub const CLIENT_VARIABLES: &[&str] = &[
-    "SLUICE_CONTROL_URL",
-    "SLUICE_EXECUTOR_URL",
-    "SLUICE_TENANT",
-    "SLUICE_TOKEN",
-    "SLUICE_ENGINE",
-];
+pub const CLIENT_VARIABLES: &[&str] =
+    &["SLUICE_CONTROL_URL", "SLUICE_EXECUTOR_URL", "SLUICE_TENANT", "SLUICE_TOKEN", "SLUICE_ENGINE"];
 
 /// The prefix of the control plane's variables: `grpc.max_in_flight` is `SLUICE_CONTROL_PLANE_GRPC_MAX_IN_FLIGHT`.
 pub const CONTROL_PLANE_PREFIX: &str = "SLUICE_CONTROL_PLANE_";
@@ -72,12 +67,7 @@ pub struct Sources {
 impl Sources {
     /// Settings whose variables begin with `prefix`, one of the `*_PREFIX` constants here.
     pub fn new(prefix: &'static str) -> Sources {
-        Sources {
-            prefix,
-            file: None,
-            variables: Vec::new(),
-            flags: Vec::new(),
-        }
+        Sources { prefix, file: None, variables: Vec::new(), flags: Vec::new() }
     }
 
     /// Reads this TOML file, named by `--config`. Without it the variable `<PREFIX>CONFIG` may name one.
@@ -112,11 +102,7 @@ impl Sources {
         let known = tree::leaves(&defaults);
         let rules = checks::rules(&T::default());
         let takes = |key: &str| rules.iter().find(|rule| rule.key == key).map(|rule| rule.takes.clone());
-        let hidden: BTreeSet<String> = rules
-            .iter()
-            .filter(|rule| rule.secret)
-            .map(|rule| rule.key.clone())
-            .collect();
+        let hidden: BTreeSet<String> = rules.iter().filter(|rule| rule.secret).map(|rule| rule.key.clone()).collect();
 
         let (named_file, from_environment) = self.environment_setters(&known, &mut problems)?;
         let mut setters = Vec::new();
@@ -154,13 +140,7 @@ impl Sources {
         }
 
         let settings: T = serde_json::from_value(effective.clone()).map_err(|e| Refusal::broken(e.to_string()))?;
-        for Rule {
-            key,
-            takes,
-            holds,
-            secret,
-        } in checks::rules(&settings)
-        {
+        for Rule { key, takes, holds, secret } in checks::rules(&settings) {
             // A setting that did not fit has its default here: it is told once already.
             if !holds && !problems.iter().any(|problem| problem.key == key) {
                 let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
@@ -175,13 +155,7 @@ impl Sources {
         if !problems.is_empty() {
             return Err(Refusal::new(problems));
         }
-        Ok(Loaded {
-            settings,
-            effective,
-            origins,
-            known,
-            hidden,
-        })
+        Ok(Loaded { settings, effective, origins, known, hidden })
     }
 
     fn environment_setters(
@@ -194,9 +168,7 @@ impl Sources {
             let variable = format!("{}{}", self.prefix, key.replace('.', "_").to_uppercase());
             let taken = CLIENT_VARIABLES.contains(&variable.as_str()) || variable == format!("{}CONFIG", self.prefix);
             if taken || by_variable.insert(variable.clone(), key).is_some() {
-                return Err(Refusal::broken(format!(
-                    "{key}: its variable {variable} has another meaning too"
-                )));
+                return Err(Refusal::broken(format!("{key}: its variable {variable} has another meaning too")));
             }
         }
         let (mut file, mut setters) = (None, Vec::new());
@@ -212,11 +184,9 @@ impl Sources {
                     file = Some((PathBuf::from(value), origin));
                 } else if let Some(key) = by_variable.get(name) {
                     match value.to_str() {
-                        Some(text) => setters.push(Setter {
-                            key: (*key).clone(),
-                            value: tree::Given::Text(text.into()),
-                            origin,
-                        }),
+                        Some(text) => {
+                            setters.push(Setter { key: (*key).clone(), value: tree::Given::Text(text.into()), origin })
+                        }
                         None => problems.push(Problem::new(key, origin, "takes UTF-8 text")),
                     }
                 } else {

@@ -73,9 +73,7 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
             // Only the message is poorer where it cannot be read.
             let _unread = file.take(32).read_to_string(&mut owner);
             let owner = owner.trim().parse::<u32>();
-            return Ok(Err(
-                owner.map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))
-            ));
+            return Ok(Err(owner.map_or_else(|_| "another process".to_owned(), |id| format!("process {id}"))));
         }
         Err(errno) => return Err(errno.into()),
     }

@@ -80,20 +80,8 @@ impl<F> Grpc<F> {
     /// Adds the one service that is asked before the router, without its boxes: the one on the path of every sign-in.
     #[must_use]
     pub fn front<G>(self, service: G) -> Grpc<G> {
-        let Grpc {
-            config,
-            descriptors,
-            routes,
-            front: _,
-            authenticate,
-        } = self;
-        Grpc {
-            config,
-            descriptors,
-            routes,
-            front: Some(service),
-            authenticate,
-        }
+        let Grpc { config, descriptors, routes, front: _, authenticate } = self;
+        Grpc { config, descriptors, routes, front: Some(service), authenticate }
     }
 
     /// Another way of finding out who is calling than [`LoopbackOperator`].
@@ -118,18 +106,13 @@ where
         readiness: &Readiness,
         drain: &Drain,
     ) -> Result<Serving, AssembleError> {
-        self.descriptors.extend([
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        ]);
+        self.descriptors.extend([tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET]);
         let methods = Arc::new(Methods::new(&self.descriptors).map_err(|error| AssembleError(error.to_string()))?);
         let mut reflection = tonic_reflection::server::Builder::configure().include_reflection_service(false);
         for encoded in &self.descriptors {
             reflection = reflection.register_encoded_file_descriptor_set(encoded);
         }
-        let reflection = reflection
-            .build_v1()
-            .map_err(|error| AssembleError(error.to_string()))?;
+        let reflection = reflection.build_v1().map_err(|error| AssembleError(error.to_string()))?;
         let health = health::service(readiness.clone(), drain.clone(), methods.services().into());
         self.routes.add_service(health).add_service(reflection);
 
@@ -142,14 +125,8 @@ where
         );
         let address = listener.address();
         let connections = Connections::default();
-        let accepting = connection::accept(
-            listener.socket,
-            service,
-            self.config,
-            methods,
-            drain.clone(),
-            connections.clone(),
-        );
+        let accepting =
+            connection::accept(listener.socket, service, self.config, methods, drain.clone(), connections.clone());
         tokio::spawn({
             let connections = connections.clone();
             async move {
@@ -158,11 +135,7 @@ where
             }
         });
         drain.accepting();
-        Ok(Serving {
-            address,
-            connections,
-            drain: drain.clone(),
-        })
+        Ok(Serving { address, connections, drain: drain.clone() })
     }
 }
 

@@ -18,11 +18,7 @@ use tonic_health::pb::{
 
 /// The health service of a plane. All its services are as ready as the process.
 pub(crate) fn service(readiness: Readiness, drain: Drain, services: Arc<[String]>) -> HealthServer<impl Health> {
-    HealthServer::new(FromReadiness {
-        readiness,
-        drain,
-        services,
-    })
+    HealthServer::new(FromReadiness { readiness, drain, services })
 }
 
 struct FromReadiness {
@@ -39,11 +35,7 @@ impl FromReadiness {
 }
 
 fn status(conditions: &Conditions) -> ServingStatus {
-    if is_ready(conditions) {
-        ServingStatus::Serving
-    } else {
-        ServingStatus::NotServing
-    }
+    if is_ready(conditions) { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -71,13 +63,7 @@ impl Health for FromReadiness {
         let mut told = None;
         let changes = WatchStream::new(self.readiness.watch())
             // The protocol wants a watch on an unknown service to stay open: it may come to be.
-            .map(move |conditions| {
-                if known {
-                    status(&conditions)
-                } else {
-                    ServingStatus::ServiceUnknown
-                }
-            })
+            .map(move |conditions| if known { status(&conditions) } else { ServingStatus::ServiceUnknown })
             .filter(move |status| future::ready(told.replace(*status) != Some(*status)))
             .map(|status| Ok(answer(status)))
             .take_until(self.drain.begun());

@@ -46,11 +46,8 @@ impl Listener {
             return Err(ListenError::NotLoopback { setting, address });
         }
         let bound = || {
-            let socket = if address.is_ipv4() {
-                tokio::net::TcpSocket::new_v4()?
-            } else {
-                tokio::net::TcpSocket::new_v6()?
-            };
+            let socket =
+                if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
             // A server that comes back at once must get its port again, though old connections linger.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
@@ -58,11 +55,7 @@ impl Listener {
             let address = socket.local_addr()?;
             Ok(Listener { socket, address })
         };
-        bound().map_err(|source| ListenError::Bind {
-            setting,
-            address,
-            source,
-        })
+        bound().map_err(|source| ListenError::Bind { setting, address, source })
     }
 
     /// The address that is bound, with its real port.

@@ -27,22 +27,13 @@ impl Method {
     fn new(service: &str, method: &str) -> Method {
         let name: Arc<str> = format!("{service}/{method}").into();
         // OpenTelemetry's conventions want the full name; they have no service apart from it.
-        let attributes = vec![
-            KeyValue::new("rpc.system.name", "grpc"),
-            KeyValue::new("rpc.method", Arc::clone(&name)),
-        ];
+        let attributes = vec![KeyValue::new("rpc.system.name", "grpc"), KeyValue::new("rpc.method", Arc::clone(&name))];
         let by_code = std::array::from_fn(|code| {
             let code = KeyValue::new("rpc.response.status_code", CODES[code]);
             attributes.iter().cloned().chain([code]).collect()
         });
         let is_probe = service == "grpc.health.v1.Health";
-        Method {
-            name,
-            is_probe,
-            in_flight: AtomicI64::new(0),
-            by_code,
-            attributes: attributes.into(),
-        }
+        Method { name, is_probe, in_flight: AtomicI64::new(0), by_code, attributes: attributes.into() }
     }
 }
 
@@ -76,11 +67,7 @@ impl Methods {
         }
         services.sort();
         services.dedup();
-        Ok(Methods {
-            by_path,
-            unknown: Arc::new(Method::new("unknown", "unknown")),
-            services,
-        })
+        Ok(Methods { by_path, unknown: Arc::new(Method::new("unknown", "unknown")), services })
     }
 
     pub(crate) fn at(&self, path: &str) -> &Arc<Method> {

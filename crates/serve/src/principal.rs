@@ -25,10 +25,7 @@ pub enum PrincipalKind {
 }
 
 /// The principal of this call. The error is INTERNAL: the request did not come through the stack.
-#[allow(
-    clippy::result_large_err,
-    reason = "the error is tonic's own, and handlers return it as it is"
-)]
+#[allow(clippy::result_large_err, reason = "the error is tonic's own, and handlers return it as it is")]
 pub fn principal<T>(request: &tonic::Request<T>) -> Result<&Principal, Status> {
     Call::of(request)
         .and_then(|call| call.principal.as_deref())
@@ -67,10 +64,7 @@ impl<'a> Caller<'a> {
 /// Finds out who is calling. It is asked for every call and must not block.
 pub trait Authenticate: Send + Sync + std::fmt::Debug {
     /// The principal, shared since most callers come again; or UNAUTHENTICATED.
-    #[allow(
-        clippy::result_large_err,
-        reason = "the error is tonic's own, and is the answer as it is"
-    )]
+    #[allow(clippy::result_large_err, reason = "the error is tonic's own, and is the answer as it is")]
     fn authenticate(&self, caller: &Caller<'_>) -> Result<Arc<Principal>, Status>;
 }
 
@@ -85,13 +79,8 @@ pub struct LoopbackOperator {
 
 impl Default for LoopbackOperator {
     fn default() -> LoopbackOperator {
-        let operator = Principal {
-            kind: PrincipalKind::PlatformOperator,
-            name: "platform-operator".into(),
-        };
-        LoopbackOperator {
-            operator: Arc::new(operator),
-        }
+        let operator = Principal { kind: PrincipalKind::PlatformOperator, name: "platform-operator".into() };
+        LoopbackOperator { operator: Arc::new(operator) }
     }
 }
 
@@ -106,10 +95,7 @@ impl Authenticate for LoopbackOperator {
         }
         // The listener is bound to loopback alone; this holds it where it matters, too.
         if !caller.peer.ip().to_canonical().is_loopback() {
-            return refused(
-                "IDENTITY_NOT_CONFIGURED",
-                "this server takes calls from its own machine alone",
-            );
+            return refused("IDENTITY_NOT_CONFIGURED", "this server takes calls from its own machine alone");
         }
         Ok(Arc::clone(&self.operator))
     }

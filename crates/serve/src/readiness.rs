@@ -21,17 +21,12 @@ impl Default for Readiness {
 impl Readiness {
     /// Without a condition a process is ready.
     pub fn new() -> Readiness {
-        Readiness {
-            conditions: Arc::new(watch::Sender::new(Conditions::new())),
-        }
+        Readiness { conditions: Arc::new(watch::Sender::new(Conditions::new())) }
     }
 
     /// One more condition, which does not hold yet, for this reason: `control-plane`, `"not connected yet"`.
     pub fn condition(&self, name: &'static str, reason: impl Into<String>) -> Condition {
-        let condition = Condition {
-            name,
-            conditions: Arc::clone(&self.conditions),
-        };
+        let condition = Condition { name, conditions: Arc::clone(&self.conditions) };
         condition.fails(reason);
         condition
     }

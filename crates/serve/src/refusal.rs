@@ -15,18 +15,10 @@ pub(crate) fn bad_header(header: &str, takes: &str) -> Status {
 
 /// DEADLINE_EXCEEDED.
 pub(crate) fn deadline_exceeded() -> Status {
-    refusal(
-        Code::DeadlineExceeded,
-        "DEADLINE_EXCEEDED",
-        "the deadline of the caller (grpc-timeout) has passed",
-    )
+    refusal(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "the deadline of the caller (grpc-timeout) has passed")
 }
 
 /// INTERNAL, for a handler that panicked: what happened is in the log, under the call's id.
 pub(crate) fn panicked() -> Status {
-    refusal(
-        Code::Internal,
-        "INTERNAL",
-        "the service failed on this call; its log has more under the x-request-id",
-    )
+    refusal(Code::Internal, "INTERNAL", "the service failed on this call; its log has more under the x-request-id")
 }

@@ -13,10 +13,7 @@ pub struct Signals {
 impl Signals {
     /// Takes the signals over from the system's default, which would end the process. Call it inside a tokio runtime.
     pub fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next one; the answer is its name.

@@ -56,18 +56,14 @@ impl Telemetry {
         let filter = filter(&log.level).map_err(TelemetryError::Filter)?;
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let lines = match log.format {
-            LogFormat::Text => lines
-                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-                .boxed(),
+            LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),
         };
         // Spans of calls are sent whatever the log shows; the exporter's own spans must not feed it.
         let traces = telemetry.tracers.as_ref().map(|tracers| {
             let own =
                 tracing_subscriber::filter::filter_fn(|meta| meta.is_span() && meta.target().starts_with("sluice"));
-            tracing_opentelemetry::layer()
-                .with_tracer(tracers.tracer(about.name))
-                .with_filter(own)
+            tracing_opentelemetry::layer().with_tracer(tracers.tracer(about.name)).with_filter(own)
         });
         tracing_subscriber::registry()
             .with(traces)
@@ -94,35 +90,19 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| TelemetryError::Metrics(error.to_string()))?;
-        let mut meters = SdkMeterProvider::builder()
-            .with_resource(resource.clone())
-            .with_reader(reader);
+        let mut meters = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader);
         let mut tracers = None;
         if let Some(endpoint) = &config.otlp_endpoint {
             let refused = |error: opentelemetry_otlp::ExporterBuildError| TelemetryError::Exporter(error.to_string());
-            let metrics = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint)
-                .build()
-                .map_err(refused)?;
+            let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(refused)?;
             let interval = Duration::from_secs(config.metrics_interval_s);
             meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
-            let spans = SpanExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint)
-                .build()
-                .map_err(refused)?;
+            let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(refused)?;
             let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.trace_ratio)));
-            let provider = SdkTracerProvider::builder()
-                .with_resource(resource)
-                .with_sampler(sampler);
+            let provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler);
             tracers = Some(provider.with_batch_exporter(spans).build());
         }
-        Ok(Telemetry {
-            meters: meters.build(),
-            tracers,
-            exposition: Exposition { registry },
-        })
+        Ok(Telemetry { meters: meters.build(), tracers, exposition: Exposition { registry } })
     }
 
     /// The meter of Sluice's instruments.
@@ -164,9 +144,7 @@ pub struct Exposition {
 impl Exposition {
     /// Collects all metrics. The error is the exporter's.
     pub fn text(&self) -> Result<String, String> {
-        prometheus::TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .map_err(|error| error.to_string())
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(|error| error.to_string())
     }
 }
 

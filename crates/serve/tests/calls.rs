@@ -11,45 +11,28 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 fn reason(status: &tonic::Status) -> String {
-    status
-        .get_details_error_info()
-        .map(|info| info.reason)
-        .unwrap_or_default()
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }
 
 #[tokio::test]
 async fn a_call_reaches_its_service_in_front_of_the_router_and_behind_it() {
     for front in [true, false] {
         let server = start_with(front, |_| {});
-        assert_eq!(
-            say(&server.channel().await, request("hello", &[])).await.unwrap(),
-            "hello"
-        );
+        assert_eq!(say(&server.channel().await, request("hello", &[])).await.unwrap(), "hello");
     }
 }
 
 #[tokio::test]
 async fn without_a_token_the_caller_is_the_platform_operator() {
     let server = start();
-    assert_eq!(
-        say(&server.channel().await, request("who", &[])).await.unwrap(),
-        "platform-operator"
-    );
+    assert_eq!(say(&server.channel().await, request("who", &[])).await.unwrap(), "platform-operator");
 }
 
 #[tokio::test]
 async fn a_token_that_nobody_can_check_is_refused() {
     let server = start();
-    let refused = say(
-        &server.channel().await,
-        request("who", &[("authorization", "Bearer x")]),
-    )
-    .await
-    .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::Unauthenticated, "IDENTITY_NOT_CONFIGURED")
-    );
+    let refused = say(&server.channel().await, request("who", &[("authorization", "Bearer x")])).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "IDENTITY_NOT_CONFIGURED"));
 }
 
 #[tokio::test]
@@ -57,13 +40,8 @@ async fn a_call_that_is_not_answered_by_its_deadline_ends_and_its_handler_is_dro
     let mut server = start();
     let began = Instant::now();
     let client = Patient::connect(server.address()).await;
-    let late = say(&client, request("never", &[("grpc-timeout", "80m")]))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (late.code(), reason(&late).as_str()),
-        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
-    );
+    let late = say(&client, request("never", &[("grpc-timeout", "80m")])).await.unwrap_err();
+    assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert!(began.elapsed() >= Duration::from_millis(80));
     assert_eq!(soon("the start", server.events.recv()).await, Some("started"));
     assert_eq!(soon("the drop", server.events.recv()).await, Some("dropped"));
@@ -74,11 +52,7 @@ async fn handlers_see_the_deadline() {
     let server = start();
     let channel = server.channel().await;
     assert_eq!(say(&channel, request("deadline", &[])).await.unwrap(), "none");
-    let left: u64 = say(&channel, request("deadline", &[("grpc-timeout", "1M")]))
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
+    let left: u64 = say(&channel, request("deadline", &[("grpc-timeout", "1M")])).await.unwrap().parse().unwrap();
     assert!((50_000..=60_000).contains(&left), "{left} ms");
 }
 
@@ -86,9 +60,7 @@ async fn handlers_see_the_deadline() {
 async fn a_deadline_that_has_passed_starts_nothing() {
     let mut server = start();
     let client = Patient::connect(server.address()).await;
-    let late = say(&client, request("never", &[("grpc-timeout", "0n")]))
-        .await
-        .unwrap_err();
+    let late = say(&client, request("never", &[("grpc-timeout", "0n")])).await.unwrap_err();
     assert_eq!(reason(&late), "DEADLINE_EXCEEDED");
     assert!(server.events.try_recv().is_err());
 }
@@ -98,28 +70,19 @@ async fn a_timeout_that_is_none_is_refused_by_name() {
     let server = start();
     let channel = server.channel().await;
     for bad in ["", "m", "1", "-1S", "1.5S", "123456789m", "5x", "1 S"] {
-        let refused = say(&channel, request("hello", &[("grpc-timeout", bad)]))
-            .await
-            .unwrap_err();
+        let refused = say(&channel, request("hello", &[("grpc-timeout", bad)])).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{bad:?}");
         let field = &refused.get_details_bad_request().unwrap().field_violations[0];
         assert_eq!(field.field, "grpc-timeout");
     }
-    assert_eq!(
-        say(&channel, request("hello", &[("grpc-timeout", "99999999H")]))
-            .await
-            .unwrap(),
-        "hello"
-    );
+    assert_eq!(say(&channel, request("hello", &[("grpc-timeout", "99999999H")])).await.unwrap(), "hello");
 }
 
 #[tokio::test]
 async fn a_stream_is_cut_at_the_deadline_that_it_sent() {
     let server = start();
     for kind in ["stuck", "flood"] {
-        let mut stream = watch(&server.channel().await, request(kind, &[("grpc-timeout", "150m")]))
-            .await
-            .unwrap();
+        let mut stream = watch(&server.channel().await, request(kind, &[("grpc-timeout", "150m")])).await.unwrap();
         let end = soon("the end", async {
             loop {
                 if let Err(status) = stream.message().await {
@@ -138,15 +101,10 @@ async fn a_panic_is_that_calls_internal_error_and_no_other_calls() {
     let mut stream = watch(&channel, request("stuck", &[])).await.unwrap();
     assert_eq!(stream.message().await.unwrap().unwrap(), "first");
 
-    let failed = say(&channel, request("panic", &[("x-request-id", "find-me")]))
-        .await
-        .unwrap_err();
+    let failed = say(&channel, request("panic", &[("x-request-id", "find-me")])).await.unwrap_err();
     assert_eq!((failed.code(), reason(&failed).as_str()), (Code::Internal, "INTERNAL"));
     assert_eq!(failed.metadata().get("x-request-id").unwrap(), "find-me");
-    assert!(
-        !failed.message().contains("told to"),
-        "what a panic says stays in the log"
-    );
+    assert!(!failed.message().contains("told to"), "what a panic says stays in the log");
 
     // The same connection goes on: an open stream, and new calls.
     assert_eq!(say(&channel, request("hello", &[])).await.unwrap(), "hello");
@@ -175,17 +133,8 @@ async fn a_refusal_carries_an_id_of_its_own_where_the_caller_sent_none_or_a_bad_
     for sent in [&[][..], &[("x-request-id", "has space")]] {
         let refused = say(&channel, request("refuse", sent)).await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound);
-        let id = refused
-            .metadata()
-            .get("x-request-id")
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
-        assert!(
-            id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            "{id}"
-        );
+        let id = refused.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         ids.push(id);
     }
     assert_ne!(ids[0], ids[1]);
@@ -201,18 +150,10 @@ async fn over_the_bound_calls_are_refused_at_once_and_probes_are_not() {
     });
     assert_eq!(soon("the start", server.events.recv()).await, Some("started"));
 
-    let refused = soon("the refusal", say(&channel, request("hello", &[])))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::ResourceExhausted, "SERVER_BUSY")
-    );
+    let refused = soon("the refusal", say(&channel, request("hello", &[]))).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "SERVER_BUSY"));
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
-    health
-        .check(tonic_health::pb::HealthCheckRequest::default())
-        .await
-        .unwrap();
+    health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
 
     server.echo.gate.notify_one();
     assert_eq!(held.await.unwrap().unwrap(), "held");
@@ -234,11 +175,7 @@ async fn a_caller_that_goes_away_frees_its_place() {
     gone.abort();
     assert_eq!(soon("the drop", server.events.recv()).await, Some("dropped"));
     assert_eq!(say(&channel, request("hello", &[])).await.unwrap(), "hello");
-    assert!(
-        server.metrics().contains("rpc_response_status_code=\"CANCELLED\""),
-        "{}",
-        server.metrics()
-    );
+    assert!(server.metrics().contains("rpc_response_status_code=\"CANCELLED\""), "{}", server.metrics());
 }
 
 #[tokio::test]
@@ -268,11 +205,7 @@ async fn a_connection_that_says_nothing_is_closed() {
 async fn headers_over_the_bound_are_refused() {
     let server = start_with(true, |config| config.grpc.max_header_bytes = 4096);
     let channel = server.channel().await;
-    assert!(
-        say(&channel, request("hello", &[("x-long", &"x".repeat(5000))]))
-            .await
-            .is_err()
-    );
+    assert!(say(&channel, request("hello", &[("x-long", &"x".repeat(5000))])).await.is_err());
     assert_eq!(say(&channel, request("hello", &[])).await.unwrap(), "hello");
 }
 
@@ -283,9 +216,7 @@ async fn every_call_is_counted_by_service_method_and_code() {
     for word in ["hello", "hello", "refuse", "panic"] {
         let _answer = say(&channel, request(word, &[])).await;
     }
-    let _unknown = call(&channel, "/no.such.Service/Method-7", request("", &[]))
-        .await
-        .unwrap_err();
+    let _unknown = call(&channel, "/no.such.Service/Method-7", request("", &[])).await.unwrap_err();
     let mut stream = watch(&channel, request("stuck", &[])).await.unwrap();
     stream.next().await.unwrap().unwrap();
 
@@ -305,9 +236,7 @@ async fn every_call_is_counted_by_service_method_and_code() {
     assert_eq!(count(say, "INTERNAL").as_deref(), Some("1"));
     assert_eq!(count("unknown/unknown", "UNIMPLEMENTED").as_deref(), Some("1"));
     assert!(!text.contains("Method-7"), "callers must not choose labels");
-    let open = text
-        .lines()
-        .find(|line| line.starts_with("sluice_rpc_in_flight") && line.contains("EchoService/Watch"));
+    let open = text.lines().find(|line| line.starts_with("sluice_rpc_in_flight") && line.contains("EchoService/Watch"));
     assert!(open.unwrap().ends_with(" 1"), "{text}");
 }
 
@@ -321,49 +250,21 @@ async fn health_and_reflection_are_there() {
     let server = start();
     let channel = server.channel().await;
     let mut health = HealthClient::new(channel.clone());
-    for (service, expected) in [
-        ("", Ok(1)),
-        ("sluice.test.v1.EchoService", Ok(1)),
-        ("no.Service", Err(Code::NotFound)),
-    ] {
-        let got = health
-            .check(HealthCheckRequest {
-                service: service.into(),
-            })
-            .await;
-        assert_eq!(
-            got.map(|answer| answer.into_inner().status)
-                .map_err(|status| status.code()),
-            expected,
-            "{service}"
-        );
+    for (service, expected) in [("", Ok(1)), ("sluice.test.v1.EchoService", Ok(1)), ("no.Service", Err(Code::NotFound))]
+    {
+        let got = health.check(HealthCheckRequest { service: service.into() }).await;
+        assert_eq!(got.map(|answer| answer.into_inner().status).map_err(|status| status.code()), expected, "{service}");
     }
     let list = ServerReflectionRequest {
         message_request: Some(MessageRequest::ListServices(String::new())),
         ..Default::default()
     };
-    let answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(tokio_stream::once(list))
-        .await
-        .unwrap();
-    let answer = answers
-        .into_inner()
-        .next()
-        .await
-        .unwrap()
-        .unwrap()
-        .message_response
-        .unwrap();
-    let MessageResponse::ListServicesResponse(list) = answer else {
-        panic!("{answer:?}")
-    };
+    let answers = ServerReflectionClient::new(channel).server_reflection_info(tokio_stream::once(list)).await.unwrap();
+    let answer = answers.into_inner().next().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = answer else { panic!("{answer:?}") };
     let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
     assert_eq!(names.len(), 3, "{names:?}");
-    for name in [
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1.ServerReflection",
-        "sluice.test.v1.EchoService",
-    ] {
+    for name in ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "sluice.test.v1.EchoService"] {
         assert!(names.iter().any(|known| known == name), "{name} in {names:?}");
     }
 }

@@ -16,12 +16,7 @@ async fn an_address_that_others_can_reach_is_not_bound() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7070"] {
         let error = Listener::bind("listen", address.parse().unwrap()).unwrap_err();
         assert!(matches!(error, ListenError::NotLoopback { .. }), "{error}");
-        assert!(
-            error
-                .to_string()
-                .starts_with(&format!("listen = {address}: takes a loopback address")),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with(&format!("listen = {address}: takes a loopback address")), "{error}");
     }
 }
 
@@ -29,12 +24,7 @@ async fn an_address_that_others_can_reach_is_not_bound() {
 async fn a_port_in_use_is_told_with_its_setting() {
     let taken = Listener::bind("listen", "127.0.0.1:0".parse().unwrap()).unwrap();
     let error = Listener::bind("admin_listen", taken.address()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with(&format!("admin_listen = {}: cannot be bound", taken.address())),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with(&format!("admin_listen = {}: cannot be bound", taken.address())), "{error}");
 }
 
 #[tokio::test]
@@ -44,21 +34,12 @@ async fn two_servers_never_share_a_data_folder() {
     let first = DataFolder::open(&path).unwrap();
     let error = DataFolder::open(&path).unwrap_err();
     assert!(matches!(error, FolderError::InUse { .. }));
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("in use by process {}", std::process::id())),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("in use by process {}", std::process::id())), "{error}");
     drop(first);
     DataFolder::open(&path).unwrap();
 
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let error = App::build(
-        About::new("x", "0"),
-        &ServerConfig::on(0, 0, folder.path().join("file")),
-    )
-    .unwrap_err();
+    let error = App::build(About::new("x", "0"), &ServerConfig::on(0, 0, folder.path().join("file"))).unwrap_err();
     assert!(error.to_string().contains("cannot be used"), "{error}");
 }
 
@@ -86,10 +67,7 @@ async fn the_admin_pages_say_what_it_is_and_whether_it_is_ready() {
         assert_eq!(get(server.admin(), page).await.0, 200, "{page}");
     }
     let health: serde_json::Value = serde_json::from_str(&get(server.admin(), "/healthz").await.1).unwrap();
-    assert_eq!(
-        (&health["name"], &health["version"]),
-        (&"sluice-test".into(), &"1.2.3".into())
-    );
+    assert_eq!((&health["name"], &health["version"]), (&"sluice-test".into(), &"1.2.3".into()));
     assert_eq!(health["details"]["engine"], "abc");
     assert_eq!(get(server.admin(), "/other").await.0, 404);
 }
@@ -109,17 +87,10 @@ async fn a_condition_that_fails_is_a_503_with_its_reason_and_not_serving() {
     let (code, body) = get(running.addresses()["admin"], "/readyz").await;
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((code, &body["ready"]), (503, &false.into()));
-    assert_eq!(
-        body["reasons"],
-        serde_json::json!({ "control-plane": "not connected yet" })
-    );
+    assert_eq!(body["reasons"], serde_json::json!({ "control-plane": "not connected yet" }));
 
     condition.holds();
-    assert_eq!(
-        soon("the change", changes.message()).await.unwrap().unwrap().status,
-        1,
-        "SERVING"
-    );
+    assert_eq!(soon("the change", changes.message()).await.unwrap().unwrap().status, 1, "SERVING");
     assert_eq!(get(running.addresses()["admin"], "/readyz").await.0, 200);
 }
 
@@ -143,11 +114,8 @@ async fn a_drain_lets_calls_end_ends_streams_and_takes_no_new_connection() {
     let channel = server.channel().await;
     let mut stream = watch(&channel, request("drained", &[])).await.unwrap();
     assert_eq!(stream.message().await.unwrap().unwrap(), "first");
-    let mut health = HealthClient::new(channel.clone())
-        .watch(HealthCheckRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
+    let mut health =
+        HealthClient::new(channel.clone()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(health.message().await.unwrap().unwrap().status, 1);
     let held = tokio::spawn(async move { say(&channel, request("hold", &[])).await });
     assert_eq!(soon("the start", server.events.recv()).await, Some("started"));
@@ -181,10 +149,7 @@ async fn a_drain_ends_though_a_client_reads_nothing() {
     let mut server = start_with(true, |config| config.drain.timeout_s = 1);
     // A client that speaks HTTP/2 up to its settings and a first half of headers, and then no more.
     let mut client = tokio::net::TcpStream::connect(server.address()).await.unwrap();
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-        .await
-        .unwrap();
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     // Another that has a flood coming and does not take it.
     let channel = server.channel().await;
     let _unread = watch(&channel, request("flood", &[])).await.unwrap();

@@ -49,10 +49,7 @@ async fn a_sampled_call_is_a_child_of_its_callers_span_and_is_sent_at_the_latest
         ..TelemetryConfig::default()
     };
     // The log's level has no say in what is traced.
-    let log = LogConfig {
-        level: "error".into(),
-        format: LogFormat::Json,
-    };
+    let log = LogConfig { level: "error".into(), format: LogFormat::Json };
     let telemetry = Telemetry::start(&about, &log, &config).unwrap();
     let server = grpc().descriptors(descriptors()).front(Echo::new().0);
     let server = server.spawn(any(), &telemetry, &readiness, &drain).unwrap();
@@ -60,30 +57,15 @@ async fn a_sampled_call_is_a_child_of_its_callers_span_and_is_sent_at_the_latest
     let channel = connect(server.address()).await.unwrap();
     let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     say(&channel, request("hello", &[])).await.unwrap();
-    say(&channel, request("refuse", &[("traceparent", caller)]))
-        .await
-        .unwrap_err();
+    say(&channel, request("refuse", &[("traceparent", caller)])).await.unwrap_err();
     soon("the shutdown", telemetry.shutdown()).await;
 
     let export = soon("the export", received.recv()).await.unwrap();
-    let mut spans = export
-        .resource_spans
-        .into_iter()
-        .flat_map(|r| r.scope_spans)
-        .flat_map(|s| s.spans);
-    let span = spans
-        .find(|span| span.name == "sluice.test.v1.EchoService/Say")
-        .unwrap();
-    assert_eq!(
-        span.trace_id,
-        0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes()
-    );
+    let mut spans = export.resource_spans.into_iter().flat_map(|r| r.scope_spans).flat_map(|s| s.spans);
+    let span = spans.find(|span| span.name == "sluice.test.v1.EchoService/Say").unwrap();
+    assert_eq!(span.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
     assert_eq!(span.parent_span_id, 0xb7ad_6b71_6920_3331_u64.to_be_bytes());
-    let code = span
-        .attributes
-        .iter()
-        .find(|attribute| attribute.key == "rpc.response.status_code")
-        .unwrap();
+    let code = span.attributes.iter().find(|attribute| attribute.key == "rpc.response.status_code").unwrap();
     assert!(format!("{code:?}").contains("NOT_FOUND"), "{code:?}");
     assert_eq!(spans.count(), 0, "the call without a caller's trace is not sampled");
 }

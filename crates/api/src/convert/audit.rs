@@ -21,16 +21,10 @@ impl TryFrom<wire::AuditRecord> for AuditRecord {
             principal: record.principal,
             flow: slug(&record.flow).ctx("flow")?,
             flow_revision: (record.flow_revision != 0).then_some(record.flow_revision),
-            trigger: given(record.trigger)
-                .map(|t| version::trigger(&t))
-                .transpose()
-                .ctx("trigger")?,
+            trigger: given(record.trigger).map(|t| version::trigger(&t)).transpose().ctx("trigger")?,
             attachment: given(record.attachment),
             slug: slug(&record.slug).ctx("slug")?,
-            version: given(record.version)
-                .map(|v| version::exact_version(&v))
-                .transpose()
-                .ctx("version")?,
+            version: given(record.version).map(|v| version::exact_version(&v)).transpose().ctx("version")?,
             sign_in_id: given(record.sign_in_id),
             execution_id: given(record.execution_id),
             user_id: given(record.user_id),

@@ -17,20 +17,13 @@ pub struct FieldError {
 impl FieldError {
     /// A mistake of the message or value itself.
     pub fn here(message: impl Into<String>) -> FieldError {
-        FieldError {
-            field: String::new(),
-            message: message.into(),
-        }
+        FieldError { field: String::new(), message: message.into() }
     }
 
     /// The same mistake seen from the message that has it in `field`.
     #[must_use]
     pub fn under(mut self, field: impl fmt::Display) -> FieldError {
-        let dot = if self.field.is_empty() || self.field.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
+        let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
         self.field = format!("{field}{dot}{}", self.field);
         self
     }

@@ -45,10 +45,7 @@ impl TryFrom<wire::Slot> for Slot {
         if let Some((attachment, place)) = expected.into_iter().find(|(a, place)| a.position != *place) {
             let message = format!("is {}, but it stands at place {place}", attachment.position);
             let at = place as usize - 1;
-            return Err(FieldError::here(message)
-                .under("position")
-                .at_index(at)
-                .under("attachments"));
+            return Err(FieldError::here(message).under("position").at_index(at).under("attachments"));
         }
         Ok(Slot {
             trigger: version::trigger(&slot.trigger).ctx("trigger")?,
@@ -64,9 +61,7 @@ impl From<Slot> for wire::Slot {
         wire::Slot {
             trigger: slot.trigger.to_string(),
             budget_ms: slot.budget_ms,
-            attachments: attachments
-                .map(|(a, position)| wire::Attachment { position, ..a.into() })
-                .collect(),
+            attachments: attachments.map(|(a, position)| wire::Attachment { position, ..a.into() }).collect(),
         }
     }
 }

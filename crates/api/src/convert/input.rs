@@ -22,12 +22,7 @@ impl TryFrom<wire::Input> for CallerInput {
         let context = input.context.unwrap_or_default();
         let mut read = CallerInput {
             user: optional(input.user).ctx("user")?,
-            request: input
-                .request
-                .map(Request::try_from)
-                .transpose()
-                .ctx("request")?
-                .unwrap_or_default(),
+            request: input.request.map(Request::try_from).transpose().ctx("request")?.unwrap_or_default(),
             state: object(input.state).ctx("state")?,
             organization: context.organization.map(Organization::from),
             risk: context.risk.map(Risk::from),
@@ -80,11 +75,7 @@ impl TryFrom<wire::User> for User {
             groups: each(user.groups),
             roles: user.roles,
             identities: each(user.identities),
-            mfa: Mfa {
-                enrolled: Word::from_list(&user.mfa.unwrap_or_default().enrolled)
-                    .ctx("enrolled")
-                    .ctx("mfa")?,
-            },
+            mfa: Mfa { enrolled: Word::from_list(&user.mfa.unwrap_or_default().enrolled).ctx("enrolled").ctx("mfa")? },
             app_metadata: object(user.app_metadata).ctx("app_metadata")?,
             user_metadata: object(user.user_metadata).ctx("user_metadata")?,
             created_at: user.created_at.map(time::timestamp).transpose().ctx("created_at")?,
@@ -107,9 +98,7 @@ impl From<User> for wire::User {
             groups: each(user.groups),
             roles: user.roles,
             identities: each(user.identities),
-            mfa: Some(wire::Mfa {
-                enrolled: Word::to_list(&user.mfa.enrolled),
-            }),
+            mfa: Some(wire::Mfa { enrolled: Word::to_list(&user.mfa.enrolled) }),
             app_metadata: json::to_struct_unless_empty(user.app_metadata),
             user_metadata: json::to_struct_unless_empty(user.user_metadata),
             created_at: user.created_at.map(time::to_timestamp),
@@ -131,18 +120,9 @@ impl TryFrom<wire::Request> for Request {
             user_agent: request.user_agent,
             hostname: request.hostname,
             path: request.path,
-            headers: request
-                .headers
-                .into_iter()
-                .map(|(name, values)| (name, values.values))
-                .collect(),
+            headers: request.headers.into_iter().map(|(name, values)| (name, values.values)).collect(),
             identifier: request.identifier,
-            client: request
-                .client
-                .map(Client::try_from)
-                .transpose()
-                .ctx("client")?
-                .unwrap_or_default(),
+            client: request.client.map(Client::try_from).transpose().ctx("client")?.unwrap_or_default(),
             connection: request.connection,
             protocol: request.protocol,
             grant_type: request.grant_type,
@@ -166,11 +146,7 @@ impl From<Request> for wire::Request {
             user_agent: request.user_agent,
             hostname: request.hostname,
             path: request.path,
-            headers: request
-                .headers
-                .into_iter()
-                .map(|(name, values)| (name, wire::HeaderValues { values }))
-                .collect(),
+            headers: request.headers.into_iter().map(|(name, values)| (name, wire::HeaderValues { values })).collect(),
             identifier: request.identifier,
             client: Some(request.client.into()),
             connection: request.connection,
@@ -190,24 +166,14 @@ impl TryFrom<wire::Client> for Client {
 
     fn try_from(client: wire::Client) -> Result<Client, FieldError> {
         let metadata = object(client.metadata).ctx("metadata")?;
-        Ok(Client {
-            id: client.id,
-            name: client.name,
-            kind: client.r#type,
-            metadata: Some(metadata),
-        })
+        Ok(Client { id: client.id, name: client.name, kind: client.r#type, metadata: Some(metadata) })
     }
 }
 
 impl From<Client> for wire::Client {
     fn from(client: Client) -> wire::Client {
         let metadata = client.metadata.and_then(json::to_struct_unless_empty);
-        wire::Client {
-            id: client.id,
-            name: client.name,
-            r#type: client.kind,
-            metadata,
-        }
+        wire::Client { id: client.id, name: client.name, r#type: client.kind, metadata }
     }
 }
 
@@ -215,10 +181,7 @@ impl From<Client> for wire::Client {
 /// nothing, and is as absent.
 impl From<wire::Risk> for Risk {
     fn from(risk: wire::Risk) -> Risk {
-        let signal = |s: wire::Signal| Signal {
-            code: s.code,
-            weight: s.weight.filter(|w| w.is_finite()),
-        };
+        let signal = |s: wire::Signal| Signal { code: s.code, weight: s.weight.filter(|w| w.is_finite()) };
         Risk {
             score: risk.score.unwrap_or(f64::NAN),
             level: risk.level,
@@ -230,10 +193,7 @@ impl From<wire::Risk> for Risk {
 
 impl From<Risk> for wire::Risk {
     fn from(risk: Risk) -> wire::Risk {
-        let signal = |s: Signal| wire::Signal {
-            code: s.code,
-            weight: s.weight,
-        };
+        let signal = |s: Signal| wire::Signal { code: s.code, weight: s.weight };
         wire::Risk {
             score: (!risk.score.is_nan()).then_some(risk.score),
             level: risk.level,
@@ -247,21 +207,13 @@ impl TryFrom<wire::Session> for Session {
     type Error = FieldError;
 
     fn try_from(session: wire::Session) -> Result<Session, FieldError> {
-        Ok(Session {
-            id: session.id,
-            amr: Some(session.amr),
-            mfa: optional(session.mfa).ctx("mfa")?,
-        })
+        Ok(Session { id: session.id, amr: Some(session.amr), mfa: optional(session.mfa).ctx("mfa")? })
     }
 }
 
 impl From<Session> for wire::Session {
     fn from(session: Session) -> wire::Session {
-        wire::Session {
-            id: session.id,
-            amr: session.amr.unwrap_or_default(),
-            mfa: session.mfa.map(Into::into),
-        }
+        wire::Session { id: session.id, amr: session.amr.unwrap_or_default(), mfa: session.mfa.map(Into::into) }
     }
 }
 
@@ -291,22 +243,14 @@ impl TryFrom<wire::Token> for Token {
     type Error = FieldError;
 
     fn try_from(token: wire::Token) -> Result<Token, FieldError> {
-        Ok(Token {
-            kind: token.r#type,
-            audience: token.audience,
-            claims: object(token.claims).ctx("claims")?,
-        })
+        Ok(Token { kind: token.r#type, audience: token.audience, claims: object(token.claims).ctx("claims")? })
     }
 }
 
 impl From<Token> for wire::Token {
     fn from(token: Token) -> wire::Token {
         let claims = json::to_struct_unless_empty(token.claims);
-        wire::Token {
-            r#type: token.kind,
-            audience: token.audience,
-            claims,
-        }
+        wire::Token { r#type: token.kind, audience: token.audience, claims }
     }
 }
 

@@ -36,9 +36,7 @@ pub(super) fn wrapping_value(value: prost_types::Value) -> Result<Value, FieldEr
 
 /// One level less for what is inside.
 fn deeper(levels: usize) -> Result<usize, FieldError> {
-    levels
-        .checked_sub(1)
-        .ok_or_else(|| FieldError::here(format!("is nested more than {MAX_JSON_DEPTH} deep")))
+    levels.checked_sub(1).ok_or_else(|| FieldError::here(format!("is nested more than {MAX_JSON_DEPTH} deep")))
 }
 
 fn object_within(fields: Struct, levels: usize) -> Result<Object, FieldError> {
@@ -70,11 +68,7 @@ fn value_within(value: prost_types::Value, levels: usize) -> Result<Value, Field
 
 /// A double as a JSON number.
 fn number(double: f64) -> Result<Number, FieldError> {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole, and in the range of the type"
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and in the range of the type")]
     if double.fract() == 0.0 {
         if (MIN_I64..END_I64).contains(&double) {
             return Ok(Number::from(double as i64));
@@ -88,9 +82,7 @@ fn number(double: f64) -> Result<Number, FieldError> {
 
 /// The wire's form of an object.
 pub fn to_struct(object: Object) -> Struct {
-    Struct {
-        fields: object.into_iter().map(|(key, value)| (key, to_value(value))).collect(),
-    }
+    Struct { fields: object.into_iter().map(|(key, value)| (key, to_value(value))).collect() }
 }
 
 /// The wire's form of an object; absent where it is empty.
@@ -106,9 +98,7 @@ pub fn to_value(value: Value) -> prost_types::Value {
         // A JSON number is finite and always has a nearest double.
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Value::String(text) => Kind::StringValue(text),
-        Value::Array(items) => Kind::ListValue(ListValue {
-            values: items.into_iter().map(to_value).collect(),
-        }),
+        Value::Array(items) => Kind::ListValue(ListValue { values: items.into_iter().map(to_value).collect() }),
         Value::Object(object) => Kind::StructValue(to_struct(object)),
     };
     prost_types::Value { kind: Some(kind) }

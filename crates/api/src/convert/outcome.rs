@@ -50,11 +50,7 @@ impl From<Outcome> for wire::Outcome {
             reason_code: outcome.reason_code,
             state: json::to_struct_unless_empty(outcome.state),
             claims: each(outcome.claims),
-            annotations: outcome
-                .annotations
-                .into_iter()
-                .map(|(key, value)| (key, json::to_value(value)))
-                .collect(),
+            annotations: outcome.annotations.into_iter().map(|(key, value)| (key, json::to_value(value))).collect(),
             emit: each(outcome.emit),
         }
     }

@@ -84,18 +84,12 @@ impl TryFrom<wire::LogLine> for LogLine {
     type Error = FieldError;
 
     fn try_from(line: wire::LogLine) -> Result<LogLine, FieldError> {
-        Ok(LogLine {
-            level: Word::from_wire(line.level).ctx("level")?,
-            text: line.text,
-        })
+        Ok(LogLine { level: Word::from_wire(line.level).ctx("level")?, text: line.text })
     }
 }
 
 impl From<LogLine> for wire::LogLine {
     fn from(line: LogLine) -> wire::LogLine {
-        wire::LogLine {
-            level: line.level.to_wire(),
-            text: line.text,
-        }
+        wire::LogLine { level: line.level.to_wire(), text: line.text }
     }
 }

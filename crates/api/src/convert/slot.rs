@@ -87,19 +87,13 @@ impl TryFrom<wire::Pending> for Pending {
     type Error = FieldError;
 
     fn try_from(pending: wire::Pending) -> Result<Pending, FieldError> {
-        Ok(Pending {
-            mfa: optional(pending.mfa).ctx("mfa")?,
-            redirect: optional(pending.redirect).ctx("redirect")?,
-        })
+        Ok(Pending { mfa: optional(pending.mfa).ctx("mfa")?, redirect: optional(pending.redirect).ctx("redirect")? })
     }
 }
 
 impl From<Pending> for wire::Pending {
     fn from(pending: Pending) -> wire::Pending {
-        wire::Pending {
-            mfa: pending.mfa.map(Into::into),
-            redirect: pending.redirect.map(Into::into),
-        }
+        wire::Pending { mfa: pending.mfa.map(Into::into), redirect: pending.redirect.map(Into::into) }
     }
 }
 
@@ -168,11 +162,6 @@ impl TryFrom<wire::Lost> for Lost {
 
 impl From<Lost> for wire::Lost {
     fn from(lost: Lost) -> wire::Lost {
-        wire::Lost {
-            kind: lost.kind.to_wire(),
-            name: lost.name,
-            attachment: lost.attachment,
-            winner: lost.winner,
-        }
+        wire::Lost { kind: lost.kind.to_wire(), name: lost.name, attachment: lost.attachment, winner: lost.winner }
     }
 }

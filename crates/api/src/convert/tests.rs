@@ -50,10 +50,7 @@ fn result() -> RunResult {
         cpu_us: 61,
         wall_us: 70,
         memory_bytes: 64 << 20,
-        logs: vec![LogLine {
-            level: LogLevel::Warn,
-            text: "hm".to_owned(),
-        }],
+        logs: vec![LogLine { level: LogLevel::Warn, text: "hm".to_owned() }],
     }
 }
 
@@ -74,11 +71,7 @@ fn flow() -> FlowRevision {
         revision: 7,
         created_at: "2026-01-31T12:00:00.5Z".parse().unwrap(),
         slots: vec![
-            Slot {
-                trigger: Trigger::PreLogin,
-                budget_ms: 2_000,
-                attachments: Vec::new(),
-            },
+            Slot { trigger: Trigger::PreLogin, budget_ms: 2_000, attachments: Vec::new() },
             Slot {
                 trigger: Trigger::PostLogin,
                 budget_ms: 10_000,
@@ -97,13 +90,8 @@ fn version() -> ActionVersion {
         description: String::new(),
         triggers: vec![Trigger::PostLogin, Trigger::PreUserRegistration],
         outcomes: Some(vec![OutcomeKind::Continue, OutcomeKind::Block]),
-        limits: Limits {
-            cpu_ms: 50,
-            wall_ms: 500,
-        },
-        schema: Some(object(
-            json!({ "type": "object", "properties": { "n": { "maximum": 100 } } }),
-        )),
+        limits: Limits { cpu_ms: 50, wall_ms: 500 },
+        schema: Some(object(json!({ "type": "object", "properties": { "n": { "maximum": 100 } } }))),
         content_digest: "a".repeat(64),
         bundle_digest: "b".repeat(64),
         engine: format!("{}/{}", "c".repeat(64), "d".repeat(64)),
@@ -152,12 +140,7 @@ fn audit() -> AuditRecord {
             annotations: object(json!({ "a": 1, "b": true })),
             risk_unusable: true,
         }),
-        ..AuditRecord::new(
-            "2026-01-31T12:00:00Z".parse().unwrap(),
-            AuditKind::ActionExecuted,
-            name("acme"),
-            "engine",
-        )
+        ..AuditRecord::new("2026-01-31T12:00:00Z".parse().unwrap(), AuditKind::ActionExecuted, name("acme"), "engine")
     }
 }
 
@@ -165,38 +148,19 @@ fn audit() -> AuditRecord {
 fn run_results_come_back_as_they_went() {
     let outcome = Outcome::from_json(json!({ "kind": "block", "reason_code": "x" })).unwrap();
     for run in [
-        RunResult {
-            outcome: Some(outcome),
-            ..result()
-        },
-        RunResult {
-            failure: Some(failure()),
-            ..result()
-        },
-        RunResult {
-            failure: Some(Failure::new(FailureReason::Internal, "")),
-            ..result()
-        },
-        RunResult {
-            skipped: Some(Skipped::AfterBlock),
-            logs: Vec::new(),
-            ..result()
-        },
+        RunResult { outcome: Some(outcome), ..result() },
+        RunResult { failure: Some(failure()), ..result() },
+        RunResult { failure: Some(Failure::new(FailureReason::Internal, "")), ..result() },
+        RunResult { skipped: Some(Skipped::AfterBlock), logs: Vec::new(), ..result() },
     ] {
-        assert_eq!(
-            RunResult::try_from(sent(wire::RunResult::from(run.clone()))).unwrap(),
-            run
-        );
+        assert_eq!(RunResult::try_from(sent(wire::RunResult::from(run.clone()))).unwrap(), run);
     }
 }
 
 #[test]
 fn a_run_without_a_result_is_refused() {
     let error = RunResult::try_from(wire::RunResult::from(result())).unwrap_err();
-    assert_eq!(
-        (error.field.as_str(), error.message.as_str()),
-        ("result", "is required")
-    );
+    assert_eq!((error.field.as_str(), error.message.as_str()), ("result", "is required"));
 }
 
 #[test]
@@ -241,10 +205,7 @@ fn slot_answers_come_back_as_they_went() {
         pending: Pending::default(),
     };
     for answer in [full, bare] {
-        assert_eq!(
-            SlotAnswer::try_from(sent(executor::ExecuteResponse::from(answer.clone()))).unwrap(),
-            answer
-        );
+        assert_eq!(SlotAnswer::try_from(sent(executor::ExecuteResponse::from(answer.clone()))).unwrap(), answer);
     }
 }
 
@@ -263,36 +224,12 @@ fn a_broken_flow_revision_is_refused_by_its_field() {
         (|f| f.revision = 0, "revision", "count from 1"),
         (|f| f.tenant = "Acme".to_owned(), "tenant", "not a slug"),
         (|f| f.created_at = None, "created_at", "is required"),
-        (
-            |f| f.slots[0].trigger = "pre-lunch".to_owned(),
-            "slots[0].trigger",
-            "pre-login",
-        ),
-        (
-            |f| f.slots[1].attachments[1].position = 1,
-            "slots[1].attachments[1].position",
-            "place 2",
-        ),
-        (
-            |f| f.slots[1].attachments[0].version = "^1".to_owned(),
-            "slots[1].attachments[0].version",
-            "not a version",
-        ),
-        (
-            |f| f.slots[1].attachments[0].attachment.clear(),
-            "slots[1].attachments[0].attachment",
-            "is required",
-        ),
-        (
-            |f| f.slots[1].attachments[0].on_error = 0,
-            "slots[1].attachments[0].on_error",
-            "block, continue",
-        ),
-        (
-            |f| f.slots[1].attachments[0].on_unavailable = 9,
-            "slots[1].attachments[0].on_unavailable",
-            "9 is not known",
-        ),
+        (|f| f.slots[0].trigger = "pre-lunch".to_owned(), "slots[0].trigger", "pre-login"),
+        (|f| f.slots[1].attachments[1].position = 1, "slots[1].attachments[1].position", "place 2"),
+        (|f| f.slots[1].attachments[0].version = "^1".to_owned(), "slots[1].attachments[0].version", "not a version"),
+        (|f| f.slots[1].attachments[0].attachment.clear(), "slots[1].attachments[0].attachment", "is required"),
+        (|f| f.slots[1].attachments[0].on_error = 0, "slots[1].attachments[0].on_error", "block, continue"),
+        (|f| f.slots[1].attachments[0].on_unavailable = 9, "slots[1].attachments[0].on_unavailable", "9 is not known"),
     ];
     for (spoil, field, message) in cases {
         let mut flow = wire::Flow::from(flow());
@@ -305,42 +242,21 @@ fn a_broken_flow_revision_is_refused_by_its_field() {
 
 #[test]
 fn versions_come_back_as_they_went() {
-    let bare = ActionVersion {
-        outcomes: None,
-        schema: None,
-        engine: "unknown".to_owned(),
-        ..version()
-    };
+    let bare = ActionVersion { outcomes: None, schema: None, engine: "unknown".to_owned(), ..version() };
     for version in [version(), bare] {
-        assert_eq!(
-            ActionVersion::try_from(sent(wire::Version::from(version.clone()))).unwrap(),
-            version
-        );
+        assert_eq!(ActionVersion::try_from(sent(wire::Version::from(version.clone()))).unwrap(), version);
     }
-    let empty_schema = ActionVersion {
-        schema: Some(sluice_model::Object::new()),
-        ..version()
-    };
+    let empty_schema = ActionVersion { schema: Some(sluice_model::Object::new()), ..version() };
     let read = ActionVersion::try_from(sent(wire::Version::from(empty_schema.clone()))).unwrap();
-    assert_eq!(
-        read, empty_schema,
-        "a schema that takes anything is not the absence of one"
-    );
+    assert_eq!(read, empty_schema, "a schema that takes anything is not the absence of one");
     let state = distribution::VersionState::from(&version());
     assert_eq!(Limits::try_from(state.limits.unwrap()).unwrap(), version().limits);
-    assert_eq!(
-        OutcomeKind::from_list(&state.outcomes).unwrap(),
-        version().outcomes.unwrap()
-    );
+    assert_eq!(OutcomeKind::from_list(&state.outcomes).unwrap(), version().outcomes.unwrap());
 }
 
 #[test]
 fn limits_beyond_the_ceiling_are_refused() {
-    let error = Limits::try_from(wire::VersionLimits {
-        cpu_ms: 1_001,
-        wall_ms: 500,
-    })
-    .unwrap_err();
+    let error = Limits::try_from(wire::VersionLimits { cpu_ms: 1_001, wall_ms: 500 }).unwrap_err();
     assert_eq!(error.to_string(), "cpu_ms: is 1001; it takes 1 to 1000");
     let error = Limits::try_from(wire::VersionLimits { cpu_ms: 1, wall_ms: 0 }).unwrap_err();
     assert_eq!(error.field, "wall_ms");
@@ -348,77 +264,44 @@ fn limits_beyond_the_ceiling_are_refused() {
 
 #[test]
 fn what_a_publish_asks_for_comes_back_as_it_went() {
-    for bump in [
-        Bump::Patch,
-        Bump::Minor,
-        Bump::Major,
-        Bump::Exact(semver::Version::new(1, 0, 1)),
-    ] {
+    for bump in [Bump::Patch, Bump::Minor, Bump::Major, Bump::Exact(semver::Version::new(1, 0, 1))] {
         let next = control::publish_header::Next::from(bump.clone());
         assert_eq!(next_version(Some(next)).unwrap(), Some(bump));
     }
     assert_eq!(next_version(None).unwrap(), None);
-    assert_eq!(
-        next_version(Some(control::publish_header::Next::Bump(0))).unwrap(),
-        None
-    );
+    assert_eq!(next_version(Some(control::publish_header::Next::Bump(0))).unwrap(), None);
     let wrong = |next| next_version(Some(next)).unwrap_err().field;
     assert_eq!(wrong(control::publish_header::Next::Bump(7)), "bump");
-    assert_eq!(
-        wrong(control::publish_header::Next::Version("1.0".to_owned())),
-        "version"
-    );
+    assert_eq!(wrong(control::publish_header::Next::Version("1.0".to_owned())), "version");
 }
 
 #[test]
 fn audit_records_come_back_as_they_went() {
-    let bare = AuditRecord::new(
-        "1969-12-31T23:59:59.5Z".parse().unwrap(),
-        AuditKind::TenantCreated,
-        name("acme"),
-        "operator",
-    );
+    let bare =
+        AuditRecord::new("1969-12-31T23:59:59.5Z".parse().unwrap(), AuditKind::TenantCreated, name("acme"), "operator");
     for record in [audit(), bare] {
-        assert_eq!(
-            AuditRecord::try_from(sent(wire::AuditRecord::from(record.clone()))).unwrap(),
-            record
-        );
+        assert_eq!(AuditRecord::try_from(sent(wire::AuditRecord::from(record.clone()))).unwrap(), record);
     }
 }
 
 #[test]
 fn a_kind_of_audit_from_the_future_is_refused_by_name() {
-    let record = wire::AuditRecord {
-        kind: "flow.reticulated".to_owned(),
-        ..audit().into()
-    };
+    let record = wire::AuditRecord { kind: "flow.reticulated".to_owned(), ..audit().into() };
     assert_eq!(AuditRecord::try_from(record).unwrap_err().field, "kind");
 }
 
 #[test]
 fn times_keep_their_nanoseconds_before_the_epoch_too() {
-    for text in [
-        "1969-12-31T23:59:59.999999999Z",
-        "0001-01-01T00:00:00Z",
-        "9999-12-30T21:59:59Z",
-        "1970-01-01T00:00:00Z",
-    ] {
+    for text in
+        ["1969-12-31T23:59:59.999999999Z", "0001-01-01T00:00:00Z", "9999-12-30T21:59:59Z", "1970-01-01T00:00:00Z"]
+    {
         let time: jiff::Timestamp = text.parse().unwrap();
         let message = to_timestamp(time);
         assert!((0..1_000_000_000).contains(&message.nanos), "{text}: {message:?}");
         assert_eq!(timestamp(message).unwrap(), time, "{text}");
     }
-    for (seconds, nanos) in [
-        (0, -1),
-        (0, 1_000_000_000),
-        (i64::MAX, 0),
-        (i64::MIN, 0),
-        (-62_135_596_801, 0),
-    ] {
-        assert!(
-            timestamp(prost_types::Timestamp { seconds, nanos }).is_err(),
-            "{seconds} {nanos}"
-        );
+    for (seconds, nanos) in [(0, -1), (0, 1_000_000_000), (i64::MAX, 0), (i64::MIN, 0), (-62_135_596_801, 0)] {
+        assert!(timestamp(prost_types::Timestamp { seconds, nanos }).is_err(), "{seconds} {nanos}");
     }
 }
 
@@ -449,11 +332,7 @@ fn a_pointer_of_the_model_becomes_a_path_of_the_wire() {
 
 #[test]
 fn empty_names_are_told_as_missing() {
-    for error in [
-        slug("").unwrap_err(),
-        trigger("").unwrap_err(),
-        exact_version("").unwrap_err(),
-    ] {
+    for error in [slug("").unwrap_err(), trigger("").unwrap_err(), exact_version("").unwrap_err()] {
         assert!(error.message.starts_with("is required"), "{error}");
     }
     assert!(trigger("").unwrap_err().message.contains("post-login"));

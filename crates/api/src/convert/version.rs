@@ -20,10 +20,7 @@ pub fn slug(text: &str) -> Result<Slug, FieldError> {
 pub fn trigger(text: &str) -> Result<Trigger, FieldError> {
     if text.is_empty() {
         let all: Vec<&str> = Trigger::ALL.iter().map(|(word, _)| *word).collect();
-        return Err(FieldError::here(format!(
-            "is required; it takes one of {}",
-            all.join(", ")
-        )));
+        return Err(FieldError::here(format!("is required; it takes one of {}", all.join(", "))));
     }
     Ok(text.parse::<Trigger>()?)
 }
@@ -75,10 +72,7 @@ impl TryFrom<wire::VersionLimits> for Limits {
 
 impl From<Limits> for wire::VersionLimits {
     fn from(limits: Limits) -> wire::VersionLimits {
-        wire::VersionLimits {
-            cpu_ms: limits.cpu_ms,
-            wall_ms: limits.wall_ms,
-        }
+        wire::VersionLimits { cpu_ms: limits.cpu_ms, wall_ms: limits.wall_ms }
     }
 }
 
@@ -86,10 +80,7 @@ impl From<Limits> for wire::VersionLimits {
 impl From<&str> for wire::EngineIdentity {
     fn from(text: &str) -> wire::EngineIdentity {
         let (engine, base_image) = text.split_once('/').unwrap_or((text, ""));
-        wire::EngineIdentity {
-            engine: engine.to_owned(),
-            base_image: base_image.to_owned(),
-        }
+        wire::EngineIdentity { engine: engine.to_owned(), base_image: base_image.to_owned() }
     }
 }
 
@@ -120,17 +111,11 @@ impl TryFrom<wire::Version> for ActionVersion {
                 .ctx("triggers")?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
-            schema: version
-                .config_schema
-                .map(json::object)
-                .transpose()
-                .ctx("config_schema")?,
+            schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
             content_digest: version.digest,
             bundle_digest: version.bundle_digest,
             engine: version.published_on.unwrap_or_default().into(),
-            published_at: required(version.published_at)
-                .and_then(time::timestamp)
-                .ctx("published_at")?,
+            published_at: required(version.published_at).and_then(time::timestamp).ctx("published_at")?,
             published_by: version.published_by,
             deprecated: false,
             yanked: false,

@@ -20,11 +20,7 @@ pub trait Word: Copy {
 
     /// Reads the wire's number where unspecified means that nothing was said.
     fn from_wire_or_none(number: i32) -> Result<Option<Self>, FieldError> {
-        if number == 0 {
-            Ok(None)
-        } else {
-            Self::from_wire(number).map(Some)
-        }
+        if number == 0 { Ok(None) } else { Self::from_wire(number).map(Some) }
     }
 
     /// Reads an optional field; 0 in it is a mistake, since it was sent.
@@ -34,11 +30,7 @@ pub trait Word: Copy {
 
     /// Reads a list.
     fn from_list(numbers: &[i32]) -> Result<Vec<Self>, FieldError> {
-        numbers
-            .iter()
-            .enumerate()
-            .map(|(i, n)| Self::from_wire(*n).map_err(|e| e.at_index(i)))
-            .collect()
+        numbers.iter().enumerate().map(|(i, n)| Self::from_wire(*n).map_err(|e| e.at_index(i))).collect()
     }
 
     /// The wire's numbers.
@@ -117,8 +109,6 @@ pub(super) fn bump(number: i32) -> Result<Option<sluice_model::version::Bump>, F
         Ok(control::v1::Bump::Patch) => Ok(Some(Bump::Patch)),
         Ok(control::v1::Bump::Minor) => Ok(Some(Bump::Minor)),
         Ok(control::v1::Bump::Major) => Ok(Some(Bump::Major)),
-        Err(_) => Err(FieldError::here(format!(
-            "{number} is not known here; it takes patch, minor, major"
-        ))),
+        Err(_) => Err(FieldError::here(format!("{number} is not known here; it takes patch, minor, major"))),
     }
 }

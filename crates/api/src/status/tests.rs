@@ -6,10 +6,7 @@ fn over_the_wire(status: &Status) -> Status {
     let mut headers = http::HeaderMap::new();
     status.add_header(&mut headers).unwrap();
     let bytes: usize = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 32).sum();
-    assert!(
-        bytes < 16 << 10,
-        "{bytes} bytes of headers are more than common clients take"
-    );
+    assert!(bytes < 16 << 10, "{bytes} bytes of headers are more than common clients take");
     Status::from_header_map(&headers).unwrap()
 }
 
@@ -31,18 +28,12 @@ fn a_refusal_carries_exactly_one_error_info_and_what_helps() {
     let error = Error::precondition("FLOW_REVISION_EXPIRED", "revision 3 has expired").about("flow_revision", "main@3");
     let status = over_the_wire(&to_status(error));
     let details = status.get_error_details_vec();
-    let infos = details
-        .iter()
-        .filter(|d| matches!(d, tonic_types::ErrorDetail::ErrorInfo(_)))
-        .count();
+    let infos = details.iter().filter(|d| matches!(d, tonic_types::ErrorDetail::ErrorInfo(_))).count();
     assert_eq!(infos, 1);
     let all = status.get_error_details();
     assert_eq!(all.error_info().unwrap().domain, "sluice");
     let violation = &all.precondition_failure().unwrap().violations[0];
-    assert_eq!(
-        (violation.r#type.as_str(), violation.subject.as_str()),
-        ("FLOW_REVISION_EXPIRED", "main@3")
-    );
+    assert_eq!((violation.r#type.as_str(), violation.subject.as_str()), ("FLOW_REVISION_EXPIRED", "main@3"));
     assert_eq!(all.resource_info().unwrap().resource_name, "main@3");
     assert!(all.bad_request().is_none());
 }
@@ -67,10 +58,7 @@ fn more_than_headers_can_carry_is_cut_and_says_so() {
     assert!(read.message.ends_with("(cut)"));
     assert!(read.fields.len() > 5);
     let last = read.fields.last().unwrap();
-    assert_eq!(
-        last.message,
-        format!("{} more are not listed", 400 - (read.fields.len() - 1))
-    );
+    assert_eq!(last.message, format!("{} more are not listed", 400 - (read.fields.len() - 1)));
     // One field that alone is too long is cut, not dropped.
     let read = from_status(&over_the_wire(&to_status(Error::field("config", "x".repeat(100_000)))));
     assert_eq!(read.fields.len(), 1);

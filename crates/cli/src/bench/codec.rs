@@ -49,8 +49,7 @@ impl Decoder for Encoded {
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Verdict>, Status> {
         let read = Verdict::decode(from.copy_to_bytes(from.remaining()));
-        read.map(Some)
-            .map_err(|e| Status::internal(format!("the answer cannot be read: {e}")))
+        read.map(Some).map_err(|e| Status::internal(format!("the answer cannot be read: {e}")))
     }
 }
 
@@ -61,11 +60,8 @@ mod tests {
 
     #[test]
     fn the_verdict_of_a_whole_answer_is_read() {
-        let answer = ExecuteResponse {
-            verdict: OutcomeKind::Block.into(),
-            execution_id: "e1".into(),
-            ..Default::default()
-        };
+        let answer =
+            ExecuteResponse { verdict: OutcomeKind::Block.into(), execution_id: "e1".into(), ..Default::default() };
         let read = Verdict::decode(answer.encode_to_vec().as_slice()).unwrap();
         assert_eq!(read.verdict, i32::from(OutcomeKind::Block));
     }

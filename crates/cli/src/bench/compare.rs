@@ -86,10 +86,7 @@ impl Comparison {
             floor_p50_us: of(|r| r.floor_one.latency_us.p50),
             executor_p50_us: of(|r| r.executor_one.latency_us.p50),
             over_us: thousandths(of(Round::over_us)),
-            failed: rounds
-                .iter()
-                .map(|r| r.executor.failed() + r.executor_one.failed())
-                .sum(),
+            failed: rounds.iter().map(|r| r.executor.failed() + r.executor_one.failed()).sum(),
             rounds,
         }
     }
@@ -108,15 +105,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 
 impl View for Comparison {
     fn render(&self, look: &Look) -> String {
-        let columns = [
-            "ROUND",
-            "FLOOR CALLS/S",
-            "EXECUTOR CALLS/S",
-            "RATIO",
-            "FLOOR P50",
-            "EXECUTOR P50",
-            "OVER",
-        ];
+        let columns = ["ROUND", "FLOOR CALLS/S", "EXECUTOR CALLS/S", "RATIO", "FLOOR P50", "EXECUTOR P50", "OVER"];
         let mut table = Table::new(&columns);
         let mut row = |name: String, floor: f64, executor: f64, ratio: f64, p50: (f64, f64), over: f64| {
             let cells = [format!("{floor:.0}"), format!("{executor:.0}"), format!("{ratio:.3}")];
@@ -156,16 +145,9 @@ pub(super) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         warmup: seconds("--warmup", args.call.warmup)?,
         amount: Amount::Time(seconds("--seconds", args.seconds)?),
     };
-    let one = Load {
-        callers: 1,
-        connections: 1,
-        ..many
-    };
+    let one = Load { callers: 1, connections: 1, ..many };
     let floor = FloorProcess::start(&answer).await?;
-    let floor_target = Target {
-        url: floor.url.clone(),
-        request: executor.request.clone(),
-    };
+    let floor_target = Target { url: floor.url.clone(), request: executor.request.clone() };
     let mut rounds = Vec::new();
     for number in 1..=count("--rounds", args.rounds)? {
         let progress = screen.progress(format!("round {number} of {}", args.rounds));
@@ -216,15 +198,7 @@ impl FloorProcess {
         let failed = |e: std::io::Error| Stop::local("FLOOR_FAILED", format!("the floor cannot be started: {e}"));
         let answer = AnswerFile::write(answer).map_err(failed)?;
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
-            .args([
-                "--json",
-                "bench",
-                "floor",
-                "--listen",
-                "127.0.0.1:0",
-                "--until-end-of-input",
-                "--answer",
-            ])
+            .args(["--json", "bench", "floor", "--listen", "127.0.0.1:0", "--until-end-of-input", "--answer"])
             .arg(&answer.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -236,15 +210,9 @@ impl FloorProcess {
             BufReader::new(stdout).read_line(&mut line).await.map_err(failed)?;
         }
         let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        let url = said["address"]
-            .as_str()
-            .and_then(|address| format!("http://{address}").parse().ok());
+        let url = said["address"].as_str().and_then(|address| format!("http://{address}").parse().ok());
         let url = url.ok_or_else(|| Stop::local("FLOOR_FAILED", "the floor did not say where it listens"))?;
-        Ok(FloorProcess {
-            url,
-            _child: child,
-            _answer: answer,
-        })
+        Ok(FloorProcess { url, _child: child, _answer: answer })
     }
 }
 

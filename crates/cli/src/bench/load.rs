@@ -81,21 +81,11 @@ impl Load {
             )]
             (Amount::Time(time), Some(rate)) => (None, (time.as_secs_f64() * rate).ceil() as u64),
         };
-        let schedule = self
-            .rate
-            .map(|rate| (Duration::from_secs_f64(1.0 / rate), Semaphore::new(0)));
-        let plan = Arc::new(Plan {
-            start,
-            end,
-            calls,
-            next: AtomicU64::new(0),
-            schedule,
-        });
+        let schedule = self.rate.map(|rate| (Duration::from_secs_f64(1.0 / rate), Semaphore::new(0)));
+        let plan = Arc::new(Plan { start, end, calls, next: AtomicU64::new(0), schedule });
         let pacer = plan.schedule.is_some().then(|| {
             let (plan, callers) = (Arc::clone(&plan), self.callers);
-            std::thread::Builder::new()
-                .name("pacer".into())
-                .spawn(move || pace(&plan, callers))
+            std::thread::Builder::new().name("pacer".into()).spawn(move || pace(&plan, callers))
         });
         if let Some(Err(error)) = &pacer {
             return Err(Stop::local("RUNTIME", format!("no thread for the schedule: {error}")));
@@ -103,34 +93,19 @@ impl Load {
         let mut callers = JoinSet::new();
         for number in 0..self.callers {
             let wire = wires[number % wires.len()].clone();
-            callers.spawn(
-                Caller {
-                    wire,
-                    request: target.request.clone(),
-                    plan: Arc::clone(&plan),
-                }
-                .run(),
-            );
+            callers.spawn(Caller { wire, request: target.request.clone(), plan: Arc::clone(&plan) }.run());
         }
         let mut tally = Tally::new();
         while let Some(ended) = callers.join_next().await {
             let ended = ended.map_err(|e| Stop::local("INTERNAL", format!("a caller failed: {e}")))?;
             tally.add(&ended);
         }
-        Ok(Report::new(
-            self,
-            target,
-            &tally,
-            tally.last_end.map_or(Duration::ZERO, |at| at - start),
-        ))
+        Ok(Report::new(self, target, &tally, tally.last_end.map_or(Duration::ZERO, |at| at - start)))
     }
 }
 
 /// Gives a permit for every call when it is due. A thread of its own, since the runtime's clock counts in milliseconds.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "it sleeps on a thread of its own, and blocks nobody"
-)]
+#[allow(clippy::disallowed_methods, reason = "it sleeps on a thread of its own, and blocks nobody")]
 fn pace(plan: &Plan, callers: usize) {
     let Some((interval, due)) = &plan.schedule else { return };
     for call in 0..plan.calls {

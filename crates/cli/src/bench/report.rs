@@ -35,12 +35,7 @@ impl Tally {
     pub(super) fn new() -> Tally {
         #[allow(clippy::expect_used, reason = "only a number of digits over five is refused")]
         let latencies = Histogram::new(DIGITS).expect("three digits are taken");
-        Tally {
-            latencies,
-            verdicts: BTreeMap::new(),
-            errors: BTreeMap::new(),
-            last_end: None,
-        }
+        Tally { latencies, verdicts: BTreeMap::new(), errors: BTreeMap::new(), last_end: None }
     }
 
     pub(super) fn record(&mut self, since: Instant, end: Instant, answer: Result<Verdict, Code>) {
@@ -48,8 +43,7 @@ impl Tally {
         match answer {
             Ok(Verdict { verdict }) => {
                 let nanoseconds = end.saturating_duration_since(since).as_nanos();
-                self.latencies
-                    .saturating_record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+                self.latencies.saturating_record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
                 *self.verdicts.entry(verdict_name(verdict)).or_default() += 1;
             }
             Err(code) => *self.errors.entry(code_name(code)).or_default() += 1,
@@ -59,14 +53,8 @@ impl Tally {
     pub(super) fn add(&mut self, other: &Tally) {
         // Both grow by themselves.
         let _grown = self.latencies.add(&other.latencies);
-        other
-            .verdicts
-            .iter()
-            .for_each(|(name, count)| *self.verdicts.entry(name).or_default() += count);
-        other
-            .errors
-            .iter()
-            .for_each(|(name, count)| *self.errors.entry(name).or_default() += count);
+        other.verdicts.iter().for_each(|(name, count)| *self.verdicts.entry(name).or_default() += count);
+        other.errors.iter().for_each(|(name, count)| *self.errors.entry(name).or_default() += count);
         self.last_end = self.last_end.max(other.last_end);
     }
 }
@@ -137,11 +125,7 @@ impl Report {
             rate: load.rate,
             seconds: rounded(seconds, 1_000.0),
             calls,
-            calls_per_second: if seconds > 0.0 {
-                rounded(calls as f64 / seconds, 10.0)
-            } else {
-                0.0
-            },
+            calls_per_second: if seconds > 0.0 { rounded(calls as f64 / seconds, 10.0) } else { 0.0 },
             latency_us: Latency {
                 p50: at(0.5),
                 p90: at(0.9),
@@ -167,32 +151,16 @@ impl View for Report {
             Some(rate) => format!("open loop, {rate} calls/s, at most {} in flight", self.callers),
             None => format!("closed loop, {} callers", self.callers),
         };
-        let mut text = look.faint(&format!(
-            "{}: {loop_}, {} connections, {:.1} s\n",
-            self.url, self.connections, self.seconds
-        ));
+        let mut text =
+            look.faint(&format!("{}: {loop_}, {} connections, {:.1} s\n", self.url, self.connections, self.seconds));
         let mut table = Table::new(&["CALLS/S", "CALLS", "P50", "P90", "P99", "P99.9", "MAX"]);
-        let Latency {
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-            ..
-        } = self.latency_us;
-        let mut cells = vec![
-            Cell::number(format!("{:.0}", self.calls_per_second)),
-            Cell::number(self.calls),
-        ];
+        let Latency { p50, p90, p99, p999, max, .. } = self.latency_us;
+        let mut cells = vec![Cell::number(format!("{:.0}", self.calls_per_second)), Cell::number(self.calls)];
         cells.extend([p50, p90, p99, p999, max].map(|us| Cell::number(shown(us))));
         table.row(cells);
         text.push_str(&table.render(look));
-        let pairs = |of: &BTreeMap<&str, u64>| {
-            of.iter()
-                .map(|(k, n)| format!("{k} {n}"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let pairs =
+            |of: &BTreeMap<&str, u64>| of.iter().map(|(k, n)| format!("{k} {n}")).collect::<Vec<_>>().join(", ");
         if !self.verdicts.is_empty() {
             text.push_str(&format!("verdicts: {}\n", pairs(&self.verdicts)));
         }

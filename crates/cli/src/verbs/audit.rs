@@ -103,22 +103,9 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
         page_size: args.page.limit,
         page_token: args.page.page_token,
     };
-    let answer = args
-        .control
-        .audit()
-        .await?
-        .list_audit_records(request)
-        .await?
-        .into_inner();
-    let entries = answer
-        .records
-        .into_iter()
-        .map(AuditEntry::try_from)
-        .collect::<Result<_, _>>()?;
-    screen.show(&Page::<AuditEntry> {
-        entries,
-        next_page_token: answer.next_page_token,
-    });
+    let answer = args.control.audit().await?.list_audit_records(request).await?.into_inner();
+    let entries = answer.records.into_iter().map(AuditEntry::try_from).collect::<Result<_, _>>()?;
+    screen.show(&Page::<AuditEntry> { entries, next_page_token: answer.next_page_token });
     Ok(())
 }
 
@@ -128,10 +115,7 @@ mod tests {
 
     #[test]
     fn a_time_is_a_moment_or_how_long_ago() {
-        assert_eq!(
-            time("1970-01-01T00:00:10Z").unwrap(),
-            Timestamp::from_second(10).unwrap()
-        );
+        assert_eq!(time("1970-01-01T00:00:10Z").unwrap(), Timestamp::from_second(10).unwrap());
         let ago = Timestamp::now().duration_since(time("15m").unwrap());
         assert!((899..=902).contains(&ago.as_secs()), "{ago}");
         assert!(time("yesterday").unwrap_err().contains("15m"));

@@ -87,10 +87,7 @@ impl Default for DevConfig {
             redirect: RedirectConfig::default(),
             grpc: GrpcConfig::default(),
             // What went wrong, and no line for every call: a person looks at this terminal.
-            log: LogConfig {
-                level: "warn".into(),
-                ..LogConfig::default()
-            },
+            log: LogConfig { level: "warn".into(), ..LogConfig::default() },
             telemetry: TelemetryConfig::default(),
             drain: DrainConfig::default(),
         }
@@ -199,10 +196,7 @@ impl Up {
 }
 
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let loaded = args
-        .sources()
-        .load::<DevConfig>()
-        .map_err(|refusal| Stop::usage(refusal.to_string()))?;
+    let loaded = args.sources().load::<DevConfig>().map_err(|refusal| Stop::usage(refusal.to_string()))?;
     if args.print_config {
         screen.print(&loaded.effective().to_string());
         return Ok(());
@@ -218,13 +212,8 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let admin_port = Listener::bind("admin_addr", config.admin_addr).map_err(|e| failed(&e))?;
 
     let progress = screen.progress("starting the engine".to_owned());
-    let options = EngineOptions {
-        cache_dir: trial::engine_cache(),
-        ..EngineOptions::default()
-    };
-    let engine = tokio::task::spawn_blocking(move || Engine::new(options))
-        .await
-        .map_err(|e| failed(&e))?;
+    let options = EngineOptions { cache_dir: trial::engine_cache(), ..EngineOptions::default() };
+    let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await.map_err(|e| failed(&e))?;
     let engine = engine.map_err(|e| failed(&e))?;
     drop(progress);
 
@@ -238,18 +227,11 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let executor_drain = Drain::new(&config.drain, &readiness, "executor");
 
     let compiler = ChildOptions::this_program().map_err(|e| failed(&e))?;
-    let tools = Tools {
-        engine: engine.clone(),
-        compiler,
-        clock: Clock::system(),
-    };
+    let tools = Tools { engine: engine.clone(), compiler, clock: Clock::system() };
     let (control_data, meter) = (folder.path().join("control"), telemetry.meter());
-    let plane = ControlPlane::open(&control_data, &config.plane, tools, &meter)
-        .await
-        .map_err(|e| failed(&e))?;
-    let control = plane
-        .serve(control_port, &config.grpc, &telemetry, &readiness, &control_drain)
-        .map_err(|e| failed(&e))?;
+    let plane = ControlPlane::open(&control_data, &config.plane, tools, &meter).await.map_err(|e| failed(&e))?;
+    let control =
+        plane.serve(control_port, &config.grpc, &telemetry, &readiness, &control_drain).map_err(|e| failed(&e))?;
 
     let executor_data = folder.path().join("executor");
     let settings = ExecutorConfig {
@@ -259,18 +241,10 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         redirect: config.redirect,
         ..ExecutorConfig::default()
     };
-    let around = Surroundings {
-        data: &executor_data,
-        readiness: &readiness,
-        telemetry: &telemetry,
-    };
-    let executor = Executor::start(&settings, engine, around)
-        .await
-        .map_err(|e| failed(&e))?;
+    let around = Surroundings { data: &executor_data, readiness: &readiness, telemetry: &telemetry };
+    let executor = Executor::start(&settings, engine, around).await.map_err(|e| failed(&e))?;
     let execute = executor.service(Grpc::new(&config.grpc));
-    let serving = execute
-        .spawn(executor_port, &telemetry, &readiness, &executor_drain)
-        .map_err(|e| failed(&e))?;
+    let serving = execute.spawn(executor_port, &telemetry, &readiness, &executor_drain).map_err(|e| failed(&e))?;
     let admin = Admin::new(about, &readiness, telemetry.exposition()).spawn(admin_port);
 
     ready(&readiness).await;
@@ -322,22 +296,14 @@ mod tests {
     use super::*;
 
     fn load(pairs: &[(&str, &str)]) -> Result<DevConfig, String> {
-        let sources = pairs
-            .iter()
-            .fold(Sources::new(DEV_PREFIX), |s, (key, value)| s.flag("--set", key, value));
-        sources
-            .load::<DevConfig>()
-            .map(|loaded| loaded.settings)
-            .map_err(|refusal| refusal.to_string())
+        let sources = pairs.iter().fold(Sources::new(DEV_PREFIX), |s, (key, value)| s.flag("--set", key, value));
+        sources.load::<DevConfig>().map(|loaded| loaded.settings).map_err(|refusal| refusal.to_string())
     }
 
     #[test]
     fn the_defaults_are_accepted_and_bad_settings_are_named() {
         assert_eq!(load(&[]).unwrap().control_addr.port(), 7070);
-        assert_eq!(
-            load(&[("executor_addr", "127.0.0.1:0")]).unwrap().executor_addr.port(),
-            0
-        );
+        assert_eq!(load(&[("executor_addr", "127.0.0.1:0")]).unwrap().executor_addr.port(), 0);
         for (key, value) in [
             ("control_addr", "0.0.0.0:7070"),
             ("admin_addr", "nowhere"),
@@ -354,12 +320,7 @@ mod tests {
     #[test]
     fn first_steps_name_the_ports_where_they_are_not_the_usual_ones() {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let up = Up {
-            control: local(7070),
-            executor: local(9999),
-            admin: local(7072),
-            data: ".sluice".into(),
-        };
+        let up = Up { control: local(7070), executor: local(9999), admin: local(7072), data: ".sluice".into() };
         let steps = up.first_steps();
         assert!(
             !steps.contains("SLUICE_CONTROL_URL") && steps.contains("SLUICE_EXECUTOR_URL=http://127.0.0.1:9999"),

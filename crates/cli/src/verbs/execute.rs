@@ -52,8 +52,7 @@ pub(crate) struct SignIn {
 
 /// Reads a trigger as the service would, and refuses it as the service would.
 pub(crate) fn read_trigger(text: &str) -> Result<Trigger, Stop> {
-    text.parse()
-        .map_err(|invalid| Error::invalid("trigger", invalid).into())
+    text.parse().map_err(|invalid| Error::invalid("trigger", invalid).into())
 }
 
 /// Reads an input strictly: a mistake is told with its JSON pointer.

@@ -148,47 +148,18 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
     match command {
         Command::Create { flow, save } => create(flow, save, screen).await,
         Command::Attach(args) => attach(args, screen).await,
-        Command::Pin {
-            flow,
-            attachment,
-            version,
-            edit,
-        } => pin(flow, attachment, version, edit, screen).await,
-        Command::Show {
-            flow,
-            revision,
-            tenant,
-            control,
-        } => {
-            let request = control::GetFlowRequest {
-                tenant: tenant.tenant,
-                flow,
-                revision,
-            };
+        Command::Pin { flow, attachment, version, edit } => pin(flow, attachment, version, edit, screen).await,
+        Command::Show { flow, revision, tenant, control } => {
+            let request = control::GetFlowRequest { tenant: tenant.tenant, flow, revision };
             let answer = control.flows().await?.get_flow(request).await?.into_inner();
             screen.show(&Flow::try_from(answer)?);
             Ok(())
         }
-        Command::List {
-            tenant: TenantArg { tenant },
-            page,
-            control,
-        } => {
-            let request = control::ListFlowsRequest {
-                tenant,
-                page_size: page.limit,
-                page_token: page.page_token,
-            };
+        Command::List { tenant: TenantArg { tenant }, page, control } => {
+            let request = control::ListFlowsRequest { tenant, page_size: page.limit, page_token: page.page_token };
             let answer = control.flows().await?.list_flows(request).await?.into_inner();
-            let entries = answer
-                .flows
-                .into_iter()
-                .map(FlowEntry::try_from)
-                .collect::<Result<_, _>>()?;
-            screen.show(&Page::<FlowEntry> {
-                entries,
-                next_page_token: answer.next_page_token,
-            });
+            let entries = answer.flows.into_iter().map(FlowEntry::try_from).collect::<Result<_, _>>()?;
+            screen.show(&Page::<FlowEntry> { entries, next_page_token: answer.next_page_token });
             Ok(())
         }
     }
@@ -207,17 +178,7 @@ async fn create(flow: String, save: SaveArgs, screen: &Screen) -> Result<(), Sto
 }
 
 async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
-    let AttachArgs {
-        flow,
-        trigger,
-        action,
-        config,
-        position,
-        on_error,
-        on_unavailable,
-        wall_ms,
-        edit,
-    } = args;
+    let AttachArgs { flow, trigger, action, config, position, on_error, on_unavailable, wall_ms, edit } = args;
     let (slug, version) = action.split_once('@').unwrap_or((&action, ""));
     let request = control::AttachActionRequest {
         tenant: edit.save.tenant.tenant.clone(),
@@ -236,15 +197,7 @@ async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
     let mut flows = edit.save.control.flows().await?;
     let saved = flows.attach_action(request).await?.into_inner().saved;
     let next = format!("Next: sluice execute {flow} --trigger {trigger} --input FILE");
-    show_saved(
-        saved,
-        format!("{action} attached to {flow} at {trigger}"),
-        next,
-        &edit.save,
-        flows,
-        screen,
-    )
-    .await
+    show_saved(saved, format!("{action} attached to {flow} at {trigger}"), next, &edit.save, flows, screen).await
 }
 
 async fn pin(flow: String, attachment: String, version: String, edit: EditArgs, screen: &Screen) -> Result<(), Stop> {
@@ -259,15 +212,7 @@ async fn pin(flow: String, attachment: String, version: String, edit: EditArgs, 
     let mut flows = edit.save.control.flows().await?;
     let saved = flows.pin_attachment(request).await?.into_inner().saved;
     let next = "Sign-ins that have begun go on with the revision that they began with.".to_owned();
-    show_saved(
-        saved,
-        format!("{flow} pins {attachment} to {version}"),
-        next,
-        &edit.save,
-        flows,
-        screen,
-    )
-    .await
+    show_saved(saved, format!("{flow} pins {attachment} to {version}"), next, &edit.save, flows, screen).await
 }
 
 /// Tells a save, after the executors have it or the wait is over: so that a save followed by Execute runs what was saved.
@@ -279,17 +224,10 @@ async fn show_saved(
     mut flows: FlowServiceClient<Wire>,
     screen: &Screen,
 ) -> Result<(), Stop> {
-    let mut saved = Saved {
-        done,
-        next,
-        ..Saved::from(required(saved).ctx("saved")?)
-    };
+    let mut saved = Saved { done, next, ..Saved::from(required(saved).ctx("saved")?) };
     if !args.no_wait && saved.rollout.waiting > 0 {
         let all = saved.rollout.have + saved.rollout.waiting;
-        let progress = screen.progress(format!(
-            "revision {} is saved; waiting for {all} executors",
-            saved.revision
-        ));
+        let progress = screen.progress(format!("revision {} is saved; waiting for {all} executors", saved.revision));
         let mut request = tonic::Request::new(control::GetRolloutRequest {
             tenant: args.tenant.tenant.clone(),
             flow: saved.flow.clone(),

@@ -36,9 +36,7 @@ impl View for Made {
     fn render(&self, look: &Look) -> String {
         let dir = self.dir.display();
         let mut text = format!("{} {} is in {dir}\n", look.good("✓"), look.strong(self.slug.as_str()));
-        self.files
-            .iter()
-            .for_each(|file| text.push_str(&format!("    {file}\n")));
+        self.files.iter().for_each(|file| text.push_str(&format!("    {file}\n")));
         text.push_str(&look.hint(&format!("Next: write {dir}/src/index.ts, then sluice test {dir}")));
         text
     }
@@ -49,11 +47,7 @@ pub(crate) fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let files = starter::files(args.starter, &slug);
     make(&args.dir, &files)?;
     let files = files.iter().map(|(path, _)| *path).collect();
-    screen.show(&Made {
-        dir: args.dir,
-        slug,
-        files,
-    });
+    screen.show(&Made { dir: args.dir, slug, files });
     Ok(())
 }
 
@@ -63,28 +57,17 @@ fn slug(asked: Option<&str>, dir: &Path) -> Result<Slug, Stop> {
         return Slug::parse(text).map_err(|e| Error::invalid("slug", e).into());
     }
     // `.` and `..` have a name too, and a folder that is not there yet has no canonical form.
-    let full = dir
-        .canonicalize()
-        .or_else(|_| std::path::absolute(dir))
-        .unwrap_or_else(|_| dir.to_owned());
+    let full = dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_owned());
     let name = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Slug::parse(&name).map_err(|e| {
-        Error::field(
-            "slug",
-            format!("the folder's name {}; name another with --slug", e.message),
-        )
-        .into()
-    })
+    Slug::parse(&name)
+        .map_err(|e| Error::field("slug", format!("the folder's name {}; name another with --slug", e.message)).into())
 }
 
 fn make(dir: &Path, files: &[(&'static str, String)]) -> Result<(), Stop> {
     let refused = |e: io::Error| -> Stop { Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", dir.display())) };
     match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
         Ok(true) => {
-            let message = format!(
-                "{} is not empty; name a folder that is empty or not there",
-                dir.display()
-            );
+            let message = format!("{} is not empty; name a folder that is empty or not there", dir.display());
             return Err(Error::new(Code::AlreadyExists, "FOLDER_NOT_EMPTY", message).into());
         }
         Ok(false) => {}
@@ -118,10 +101,7 @@ mod tests {
     fn a_folder_with_something_in_it_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mine"), "x").unwrap();
-        let error = make(folder.path(), &[("action.toml", String::new())])
-            .unwrap_err()
-            .error
-            .unwrap();
+        let error = make(folder.path(), &[("action.toml", String::new())]).unwrap_err().error.unwrap();
         assert_eq!((error.code, &*error.reason), (Code::AlreadyExists, "FOLDER_NOT_EMPTY"));
         assert!(!folder.path().join("action.toml").exists());
     }

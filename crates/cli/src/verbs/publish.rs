@@ -67,10 +67,7 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let package = file::read_package(&args.package)?;
     let slug = package.manifest.slug.to_string();
     let archive = Bytes::from(package.to_archive());
-    let next = args
-        .version
-        .map(Next::Version)
-        .or(args.bump.map(|bump| Next::Bump(bump.number())));
+    let next = args.version.map(Next::Version).or(args.bump.map(|bump| Next::Bump(bump.number())));
     let mut catalog = args.control.catalog().await?;
     let (mut results, mut refused) = (Vec::new(), None);
     for tenant in args.tenants {
@@ -104,16 +101,8 @@ async fn publish(
     archive: &Bytes,
 ) -> Result<control::PublishVersionResponse, Error> {
     let mut messages = vec![Message::Header(header)];
-    messages.extend(
-        archive
-            .chunks(CHUNK_BYTES)
-            .map(|chunk| Message::Chunk(archive.slice_ref(chunk))),
-    );
-    let messages = messages
-        .into_iter()
-        .map(|message| control::PublishVersionRequest { message: Some(message) });
+    messages.extend(archive.chunks(CHUNK_BYTES).map(|chunk| Message::Chunk(archive.slice_ref(chunk))));
+    let messages = messages.into_iter().map(|message| control::PublishVersionRequest { message: Some(message) });
     let answer = catalog.publish_version(iter(messages.collect::<Vec<_>>())).await;
-    answer
-        .map(tonic::Response::into_inner)
-        .map_err(|status| sluice_api::status::from_status(&status))
+    answer.map(tonic::Response::into_inner).map_err(|status| sluice_api::status::from_status(&status))
 }

@@ -76,33 +76,16 @@ pub(crate) enum Origins {
 
 pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
     match command {
-        Command::Create {
-            tenant,
-            request,
-            control,
-        } => {
-            let request = control::CreateTenantRequest {
-                tenant,
-                request_id: request.request_id,
-            };
+        Command::Create { tenant, request, control } => {
+            let request = control::CreateTenantRequest { tenant, request_id: request.request_id };
             let answer = control.tenants().await?.create_tenant(request).await?.into_inner();
             screen.show(&Tenant::try_from(required(answer.tenant).ctx("tenant")?)?);
         }
         Command::List { page, control } => {
-            let request = control::ListTenantsRequest {
-                page_size: page.limit,
-                page_token: page.page_token,
-            };
+            let request = control::ListTenantsRequest { page_size: page.limit, page_token: page.page_token };
             let answer = control.tenants().await?.list_tenants(request).await?.into_inner();
-            let entries = answer
-                .tenants
-                .into_iter()
-                .map(Tenant::try_from)
-                .collect::<Result<_, _>>()?;
-            screen.show(&Page::<Tenant> {
-                entries,
-                next_page_token: answer.next_page_token,
-            });
+            let entries = answer.tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
+            screen.show(&Page::<Tenant> { entries, next_page_token: answer.next_page_token });
         }
         Command::RedirectOrigins(command) => origins(command, screen).await?,
     }
@@ -111,73 +94,22 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
 
 async fn origins(command: Origins, screen: &Screen) -> Result<(), Stop> {
     match command {
-        Origins::Add {
-            origin,
-            tenant: TenantArg { tenant },
-            request: RequestId { request_id },
-            control,
-        } => {
-            let request = control::AddRedirectOriginRequest {
-                tenant: tenant.clone(),
-                origin,
-                request_id,
-            };
-            let answer = control
-                .tenants()
-                .await?
-                .add_redirect_origin(request)
-                .await?
-                .into_inner();
-            screen.show(&OriginChanged {
-                tenant,
-                origin: answer.origin,
-                allowed: true,
-            });
+        Origins::Add { origin, tenant: TenantArg { tenant }, request: RequestId { request_id }, control } => {
+            let request = control::AddRedirectOriginRequest { tenant: tenant.clone(), origin, request_id };
+            let answer = control.tenants().await?.add_redirect_origin(request).await?.into_inner();
+            screen.show(&OriginChanged { tenant, origin: answer.origin, allowed: true });
         }
-        Origins::Remove {
-            origin,
-            tenant: TenantArg { tenant },
-            request: RequestId { request_id },
-            control,
-        } => {
-            let request = control::RemoveRedirectOriginRequest {
-                tenant: tenant.clone(),
-                origin,
-                request_id,
-            };
-            let answer = control
-                .tenants()
-                .await?
-                .remove_redirect_origin(request)
-                .await?
-                .into_inner();
-            screen.show(&OriginChanged {
-                tenant,
-                origin: answer.origin,
-                allowed: false,
-            });
+        Origins::Remove { origin, tenant: TenantArg { tenant }, request: RequestId { request_id }, control } => {
+            let request = control::RemoveRedirectOriginRequest { tenant: tenant.clone(), origin, request_id };
+            let answer = control.tenants().await?.remove_redirect_origin(request).await?.into_inner();
+            screen.show(&OriginChanged { tenant, origin: answer.origin, allowed: false });
         }
-        Origins::List {
-            tenant: TenantArg { tenant },
-            page,
-            control,
-        } => {
-            let request = control::ListRedirectOriginsRequest {
-                tenant,
-                page_size: page.limit,
-                page_token: page.page_token,
-            };
-            let answer = control
-                .tenants()
-                .await?
-                .list_redirect_origins(request)
-                .await?
-                .into_inner();
+        Origins::List { tenant: TenantArg { tenant }, page, control } => {
+            let request =
+                control::ListRedirectOriginsRequest { tenant, page_size: page.limit, page_token: page.page_token };
+            let answer = control.tenants().await?.list_redirect_origins(request).await?.into_inner();
             let entries = answer.origins.into_iter().map(|origin| Origin { origin }).collect();
-            screen.show(&Page {
-                entries,
-                next_page_token: answer.next_page_token,
-            });
+            screen.show(&Page { entries, next_page_token: answer.next_page_token });
         }
     }
     Ok(())

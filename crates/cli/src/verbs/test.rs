@@ -37,8 +37,7 @@ pub(crate) struct Args {
 }
 
 fn now(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|_| "takes a time such as 2026-01-31T12:00:00Z".to_owned())
+    text.parse().map_err(|_| "takes a time such as 2026-01-31T12:00:00Z".to_owned())
 }
 
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
@@ -53,54 +52,31 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let input = file::read_json("--input", input)?;
     let trigger = trigger(args.trigger.as_deref(), &input, &trial)?;
     trial.check_trigger(trigger)?;
-    let config = trial
-        .config(&file::read_config(args.config.as_deref())?)
-        .map_err(|found| invalid_config(&found))?;
+    let config = trial.config(&file::read_config(args.config.as_deref())?).map_err(|found| invalid_config(&found))?;
     let input = execute::check_input(input, trigger)?;
-    screen.show(
-        &trial
-            .run(Attempt {
-                trigger,
-                config,
-                input,
-                now: args.now,
-            })
-            .await,
-    );
+    screen.show(&trial.run(Attempt { trigger, config, input, now: args.now }).await);
     Ok(())
 }
 
 /// The trigger that is asked for, or else the one that the input names, or the only one that the package is made for.
 fn trigger(asked: Option<&str>, input: &Value, trial: &Trial) -> Result<Trigger, Stop> {
-    match (
-        asked.or(input.get("trigger").and_then(Value::as_str)),
-        trial.package.manifest.triggers.as_slice(),
-    ) {
+    match (asked.or(input.get("trigger").and_then(Value::as_str)), trial.package.manifest.triggers.as_slice()) {
         (Some(text), _) => execute::read_trigger(text),
         (None, [only]) => Ok(*only),
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|t| t.as_str()).collect();
-            Err(Stop::usage(format!(
-                "--trigger: the package is made for several, name one: {}",
-                names.join(", ")
-            )))
+            Err(Stop::usage(format!("--trigger: the package is made for several, name one: {}", names.join(", "))))
         }
     }
 }
 
 /// A config that the schema refuses, each mistake with its pointer.
 fn invalid_config(found: &[Invalid]) -> Stop {
-    let mut fields = found
-        .iter()
-        .map(|invalid| (format!("config{}", invalid.pointer), invalid.message.clone()));
+    let mut fields = found.iter().map(|invalid| (format!("config{}", invalid.pointer), invalid.message.clone()));
     let Some((field, message)) = fields.next() else {
         return Error::field("config", "is refused").into();
     };
-    fields
-        .fold(Error::field(field, message), |error, (field, message)| {
-            error.with_field(field, message)
-        })
-        .into()
+    fields.fold(Error::field(field, message), |error, (field, message)| error.with_field(field, message)).into()
 }
 
 async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
@@ -112,15 +88,8 @@ async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
     let results = trial.cases().await;
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let cases = trial.package.cases.iter().flat_map(|(_, cases)| cases);
-    let cases = cases
-        .zip(results)
-        .map(|(case, result)| CaseResult::new(case, result))
-        .collect();
-    let view = Cases {
-        cases,
-        took_us,
-        slug: trial.package.manifest.slug.to_string(),
-    };
+    let cases = cases.zip(results).map(|(case, result)| CaseResult::new(case, result)).collect();
+    let view = Cases { cases, took_us, slug: trial.package.manifest.slug.to_string() };
     screen.show(&view);
     if view.passed() { Ok(()) } else { Err(Stop::told()) }
 }
@@ -149,11 +118,7 @@ fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
             // Where the file has no steps, its one input stands beside the name.
             let has_steps = locate_json(text, &format!("{at}/steps/0")).is_some();
             for (number, step) in case.steps.iter().enumerate() {
-                let under = if has_steps {
-                    format!("/steps/{number}/input")
-                } else {
-                    "/input".to_owned()
-                };
+                let under = if has_steps { format!("/steps/{number}/input") } else { "/input".to_owned() };
                 if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
                     mistake(invalid, &under);
                 }

@@ -172,10 +172,7 @@ impl View for Published {
                 continue;
             };
             let name = look.strong(&format!("{slug}@{version}"));
-            let digest = look.faint(&format!(
-                "digest {}",
-                short(result.digest.as_deref().unwrap_or_default())
-            ));
+            let digest = look.faint(&format!("digest {}", short(result.digest.as_deref().unwrap_or_default())));
             text.push_str(&if result.created {
                 format!("{} published {name} for {tenant}  {digest}\n", look.good("✓"))
             } else {
@@ -186,19 +183,11 @@ impl View for Published {
             });
             text.push_str(&warnings(&result.warnings, look));
         }
-        if let [
-            PublishResult {
-                slug: Some(slug),
-                version: Some(version),
-                triggers,
-                ..
-            },
-        ] = self.results.as_slice()
-        {
+        if let [PublishResult { slug: Some(slug), version: Some(version), triggers, .. }] = self.results.as_slice() {
             let trigger = triggers.first().map_or("TRIGGER", String::as_str);
-            text.push_str(&look.hint(&format!(
-                "Next: sluice flow attach FLOW --trigger {trigger} --action {slug}@{version}"
-            )));
+            text.push_str(
+                &look.hint(&format!("Next: sluice flow attach FLOW --trigger {trigger} --action {slug}@{version}")),
+            );
         }
         text
     }

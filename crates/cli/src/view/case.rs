@@ -43,12 +43,10 @@ impl CaseResult {
     /// What the runner says of a case.
     pub(crate) fn new(case: &Case, result: cases::CaseResult) -> CaseResult {
         let last = result.step.or(case.steps.len().checked_sub(1));
-        let expected = last
-            .and_then(|step| case.steps.get(step))
-            .map(|step| match &step.expect {
-                Expectation::Outcome(outcome) => json!({ "outcome": outcome }),
-                Expectation::Failure(failure) => json!({ "failure": failure }),
-            });
+        let expected = last.and_then(|step| case.steps.get(step)).map(|step| match &step.expect {
+            Expectation::Outcome(outcome) => json!({ "outcome": outcome }),
+            Expectation::Failure(failure) => json!({ "failure": failure }),
+        });
         let of = |key: &str| result.got.get(key).filter(|v| !v.is_null()).map(|v| json!({ key: v }));
         CaseResult {
             passed: result.passed(),
@@ -96,10 +94,7 @@ impl View for Cases {
         let took = look.faint(&format!("({})", duration(self.took_us)));
         text.push_str(&match failed {
             0 => format!("{} passed {took}\n", count(passed, "case")),
-            _ => format!(
-                "{} {took}\n",
-                look.bad(&format!("{} failed, {passed} passed", count(failed, "case")))
-            ),
+            _ => format!("{} {took}\n", look.bad(&format!("{} failed, {passed} passed", count(failed, "case")))),
         });
         text
     }

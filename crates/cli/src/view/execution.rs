@@ -46,9 +46,7 @@ impl Execution {
     }
 
     fn heading(&self, look: &Look) -> String {
-        let SlotAnswer {
-            verdict, decided_by, ..
-        } = &self.answer;
+        let SlotAnswer { verdict, decided_by, .. } = &self.answer;
         let word = match verdict {
             OutcomeKind::Continue => look.good("✓ continue"),
             OutcomeKind::Block => look.bad("✗ block"),
@@ -57,11 +55,7 @@ impl Execution {
         };
         let mut text = look.strong(&word);
         let Some(by) = decided_by else { return text + "\n" };
-        let action = self
-            .results
-            .iter()
-            .find(|r| r.run.attachment == by.attachment)
-            .map(Run::action);
+        let action = self.results.iter().find(|r| r.run.attachment == by.attachment).map(Run::action);
         text.push_str(&format!("  by {}", action.as_ref().unwrap_or(&by.attachment)));
         if let Some(code) = &by.reason_code {
             text.push_str(&format!(": {code}"));
@@ -71,10 +65,7 @@ impl Execution {
             text.push_str(&format!("  the user reads: {message}\n"));
         }
         if let Some(error) = by.error {
-            let retry = by
-                .retry_after_s
-                .map(|s| format!(", retry after {s} s"))
-                .unwrap_or_default();
+            let retry = by.retry_after_s.map(|s| format!(", retry after {s} s")).unwrap_or_default();
             text.push_str(&format!("  error {error}{retry}\n"));
         }
         text
@@ -84,16 +75,8 @@ impl Execution {
         let mut text = String::new();
         if let Some(mfa) = &self.answer.pending.mfa {
             let factors: Vec<&str> = mfa.factors.iter().map(|f| f.as_str()).collect();
-            let factors = if factors.is_empty() {
-                "any factor".to_owned()
-            } else {
-                factors.join(" or ")
-            };
-            let remember = if mfa.allow_remember {
-                ", a remembered device will do"
-            } else {
-                ""
-            };
+            let factors = if factors.is_empty() { "any factor".to_owned() } else { factors.join(" or ") };
+            let remember = if mfa.allow_remember { ", a remembered device will do" } else { "" };
             text.push_str(&format!(
                 "  second factor: {factors}, at most {} s old{remember}; unenrolled: {}, not interactive: {}\n",
                 mfa.max_age_s, mfa.on_unenrolled, mfa.on_non_interactive
@@ -147,10 +130,7 @@ impl View for Execution {
                 text.push_str(&format!("  {}\n{details}", run.action()));
             }
         }
-        text.push_str(&look.faint(&format!(
-            "  flow revision {}, execution {}",
-            self.flow_revision, self.execution_id
-        )));
+        text.push_str(&look.faint(&format!("  flow revision {}, execution {}", self.flow_revision, self.execution_id)));
         text.push('\n');
         text
     }

@@ -24,10 +24,7 @@ pub(crate) struct Rollout {
 impl From<Option<wire::Rollout>> for Rollout {
     fn from(rollout: Option<wire::Rollout>) -> Rollout {
         let rollout = rollout.unwrap_or_default();
-        Rollout {
-            have: rollout.have,
-            waiting: rollout.waiting,
-        }
+        Rollout { have: rollout.have, waiting: rollout.waiting }
     }
 }
 
@@ -75,10 +72,9 @@ impl View for Saved {
         let live = match (all, waiting) {
             (0, _) => "no executor is connected: it is live when one is".to_owned(),
             (_, 0) => look.good(&format!("live on {have} of {}", count(all, "executor"))),
-            _ if self.waited => look.warning(&format!(
-                "live on {have} of {}; the others follow",
-                count(all, "executor")
-            )),
+            _ if self.waited => {
+                look.warning(&format!("live on {have} of {}; the others follow", count(all, "executor")))
+            }
             _ => format!("live on {have} of {} so far", count(all, "executor")),
         };
         let mut text = format!("{} {}: revision {}, {live}\n", look.good("✓"), self.done, self.revision);
@@ -133,16 +129,8 @@ impl TryFrom<control::GetFlowResponse> for Flow {
     fn try_from(answer: control::GetFlowResponse) -> Result<Flow, Stop> {
         let flow = required(answer.flow).ctx("flow")?;
         let slot = |slot: wire::Slot| -> Result<Slot, Stop> {
-            let attachments = slot
-                .attachments
-                .into_iter()
-                .map(Attachment::try_from)
-                .collect::<Result<_, _>>()?;
-            Ok(Slot {
-                trigger: slot.trigger,
-                budget_ms: slot.budget_ms,
-                attachments,
-            })
+            let attachments = slot.attachments.into_iter().map(Attachment::try_from).collect::<Result<_, _>>()?;
+            Ok(Slot { trigger: slot.trigger, budget_ms: slot.budget_ms, attachments })
         };
         Ok(Flow {
             created_at: required(flow.created_at).and_then(timestamp).ctx("created_at")?,
@@ -160,10 +148,7 @@ impl TryFrom<wire::Attachment> for Attachment {
 
     fn try_from(attachment: wire::Attachment) -> Result<Attachment, Stop> {
         Ok(Attachment {
-            config: attachment
-                .config
-                .map_or_else(|| Ok(Object::new()), json::object)
-                .ctx("config")?,
+            config: attachment.config.map_or_else(|| Ok(Object::new()), json::object).ctx("config")?,
             on_error: OnFailure::from_wire(attachment.on_error).ctx("on_error")?,
             on_unavailable: OnFailure::from_wire(attachment.on_unavailable).ctx("on_unavailable")?,
             attachment: attachment.attachment,
@@ -187,31 +172,16 @@ impl View for Flow {
         );
         if self.slots.is_empty() {
             text.push_str("Nothing is attached: every trigger continues.\n");
-            let next = format!(
-                "Next: sluice flow attach {} --trigger post-login --action SLUG@VERSION",
-                self.flow
-            );
+            let next = format!("Next: sluice flow attach {} --trigger post-login --action SLUG@VERSION", self.flow);
             text.push_str(&look.hint(&next));
         }
         for slot in &self.slots {
             let budget = look.faint(&format!("(budget {} ms)", slot.budget_ms));
             text.push_str(&format!("\n{} {budget}\n", look.strong(&slot.trigger)));
-            let mut table = Table::new(&[
-                "",
-                "ACTION",
-                "ATTACHMENT",
-                "ON ERROR",
-                "ON UNAVAILABLE",
-                "WALL",
-                "CONFIG",
-            ]);
+            let mut table = Table::new(&["", "ACTION", "ATTACHMENT", "ON ERROR", "ON UNAVAILABLE", "WALL", "CONFIG"]);
             for a in &slot.attachments {
-                let action = Cell::new(format!(
-                    "{}@{}{}",
-                    a.slug,
-                    a.version,
-                    if a.enabled { "" } else { " (disabled)" }
-                ));
+                let action =
+                    Cell::new(format!("{}@{}{}", a.slug, a.version, if a.enabled { "" } else { " (disabled)" }));
                 table.row([
                     Cell::number(a.position),
                     if a.enabled { action } else { action.faint() },

@@ -52,11 +52,7 @@ impl Run {
         if self.run.skipped.is_some() {
             return String::new();
         }
-        format!(
-            "{} CPU, {} in all",
-            duration(self.run.cpu_us),
-            duration(self.run.wall_us)
-        )
+        format!("{} CPU, {} in all", duration(self.run.cpu_us), duration(self.run.wall_us))
     }
 
     /// The failure and the logs, indented.
@@ -128,12 +124,7 @@ pub(crate) fn place(failure: &Failure) -> Option<String> {
 /// A failure for its author: where, what, and the stack.
 pub(crate) fn failed(failure: &Failure, look: &Look) -> String {
     let at = place(failure).map(|p| format!("{p}: ")).unwrap_or_default();
-    let pointer = failure
-        .pointer
-        .as_deref()
-        .filter(|p| !p.is_empty())
-        .map(|p| format!("{p}: "))
-        .unwrap_or_default();
+    let pointer = failure.pointer.as_deref().filter(|p| !p.is_empty()).map(|p| format!("{p}: ")).unwrap_or_default();
     let mut text = String::new();
     for (i, line) in failure.message.lines().enumerate() {
         let line = if i == 0 {
@@ -149,10 +140,7 @@ pub(crate) fn failed(failure: &Failure, look: &Look) -> String {
         text.push('\n');
     }
     if stack.len() > STACK_LINES {
-        text.push_str(&look.faint(&format!(
-            "      ... {} more (--json has them)",
-            stack.len() - STACK_LINES
-        )));
+        text.push_str(&look.faint(&format!("      ... {} more (--json has them)", stack.len() - STACK_LINES)));
         text.push('\n');
     }
     text

@@ -24,56 +24,33 @@ impl Cell {
     pub(crate) fn new(text: impl ToString) -> Cell {
         // A cell is one line: what comes from elsewhere must not break the table.
         let text = text.to_string().replace(['\n', '\t'], " ");
-        Cell {
-            text,
-            tone: Tone::Plain,
-            right: false,
-        }
+        Cell { text, tone: Tone::Plain, right: false }
     }
 
     /// A number, set to the right.
     pub(crate) fn number(number: impl ToString) -> Cell {
-        Cell {
-            right: true,
-            ..Cell::new(number)
-        }
+        Cell { right: true, ..Cell::new(number) }
     }
 
     pub(crate) fn good(self) -> Cell {
-        Cell {
-            tone: Tone::Good,
-            ..self
-        }
+        Cell { tone: Tone::Good, ..self }
     }
 
     pub(crate) fn bad(self) -> Cell {
-        Cell {
-            tone: Tone::Bad,
-            ..self
-        }
+        Cell { tone: Tone::Bad, ..self }
     }
 
     pub(crate) fn warning(self) -> Cell {
-        Cell {
-            tone: Tone::Warning,
-            ..self
-        }
+        Cell { tone: Tone::Warning, ..self }
     }
 
     pub(crate) fn faint(self) -> Cell {
-        Cell {
-            tone: Tone::Faint,
-            ..self
-        }
+        Cell { tone: Tone::Faint, ..self }
     }
 
     fn shown(&self) -> comfy_table::Cell {
         let cell = comfy_table::Cell::new(&self.text);
-        let cell = if self.right {
-            cell.set_alignment(CellAlignment::Right)
-        } else {
-            cell
-        };
+        let cell = if self.right { cell.set_alignment(CellAlignment::Right) } else { cell };
         match self.tone {
             Tone::Plain => cell,
             Tone::Good => cell.fg(Color::DarkGreen),
@@ -94,9 +71,7 @@ impl Table {
         let mut grid = Grid::new();
         grid.load_style(NOTHING);
         if !columns.is_empty() {
-            let header = columns
-                .iter()
-                .map(|name| comfy_table::Cell::new(name).add_attribute(Attribute::Bold));
+            let header = columns.iter().map(|name| comfy_table::Cell::new(name).add_attribute(Attribute::Bold));
             grid.set_header(header.collect::<Vec<_>>());
         }
         Table(grid)

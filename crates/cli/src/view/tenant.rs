@@ -24,10 +24,7 @@ impl TryFrom<control::Tenant> for Tenant {
 
     fn try_from(tenant: control::Tenant) -> Result<Tenant, Stop> {
         let created_at = required(tenant.created_at).and_then(timestamp).ctx("created_at")?;
-        Ok(Tenant {
-            tenant: tenant.tenant,
-            created_at,
-        })
+        Ok(Tenant { tenant: tenant.tenant, created_at })
     }
 }
 
@@ -35,10 +32,7 @@ impl TryFrom<control::Tenant> for Tenant {
 impl View for Tenant {
     fn render(&self, look: &Look) -> String {
         let done = look.good("✓");
-        let hint = look.hint(&format!(
-            "Next: export SLUICE_TENANT={}, then sluice action publish DIR",
-            self.tenant
-        ));
+        let hint = look.hint(&format!("Next: export SLUICE_TENANT={}, then sluice action publish DIR", self.tenant));
         format!("{done} tenant {} made\n{hint}", look.strong(&self.tenant))
     }
 }
@@ -77,16 +71,7 @@ pub(crate) struct OriginChanged {
 
 impl View for OriginChanged {
     fn render(&self, look: &Look) -> String {
-        let says = if self.allowed {
-            "may send users to"
-        } else {
-            "may no longer send users to"
-        };
-        format!(
-            "{} Actions of {} {says} {}\n",
-            look.good("✓"),
-            self.tenant,
-            look.strong(&self.origin)
-        )
+        let says = if self.allowed { "may send users to" } else { "may no longer send users to" };
+        format!("{} Actions of {} {says} {}\n", look.good("✓"), self.tenant, look.strong(&self.origin))
     }
 }

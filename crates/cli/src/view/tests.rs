@@ -32,10 +32,7 @@ fn both(view: &impl View) -> String {
 
 /// Noon of 31 January 2026 and some seconds.
 fn at(seconds: i64) -> Option<Timestamp> {
-    Some(Timestamp {
-        seconds: 1_769_860_800 + seconds,
-        nanos: 0,
-    })
+    Some(Timestamp { seconds: 1_769_860_800 + seconds, nanos: 0 })
 }
 
 fn page<T, W>(entries: Vec<W>, token: &str) -> Page<T>
@@ -44,10 +41,7 @@ where
     T::Error: std::fmt::Debug,
 {
     let entries = entries.into_iter().map(|e| T::try_from(e).unwrap()).collect();
-    Page {
-        entries,
-        next_page_token: token.to_owned(),
-    }
+    Page { entries, next_page_token: token.to_owned() }
 }
 
 fn warning() -> wire::Warning {
@@ -60,34 +54,13 @@ fn warning() -> wire::Warning {
 
 #[test]
 fn tenants() {
-    let tenant = |name: &str| control::Tenant {
-        tenant: name.into(),
-        created_at: at(0),
-    };
+    let tenant = |name: &str| control::Tenant { tenant: name.into(), created_at: at(0) };
     insta::assert_snapshot!("tenant_created", both(&Tenant::try_from(tenant("acme")).unwrap()));
-    insta::assert_snapshot!(
-        "tenant_list",
-        both(&page::<Tenant, _>(vec![tenant("acme"), tenant("zoo")], "next"))
-    );
-    insta::assert_snapshot!(
-        "tenant_list_empty",
-        both(&page::<Tenant, control::Tenant>(Vec::new(), ""))
-    );
-    let origins = vec![Origin {
-        origin: "https://app.example.com".into(),
-    }];
-    insta::assert_snapshot!(
-        "origins",
-        both(&Page {
-            entries: origins,
-            next_page_token: String::new()
-        })
-    );
-    let changed = OriginChanged {
-        tenant: "acme".into(),
-        origin: "https://app.example.com".into(),
-        allowed: true,
-    };
+    insta::assert_snapshot!("tenant_list", both(&page::<Tenant, _>(vec![tenant("acme"), tenant("zoo")], "next")));
+    insta::assert_snapshot!("tenant_list_empty", both(&page::<Tenant, control::Tenant>(Vec::new(), "")));
+    let origins = vec![Origin { origin: "https://app.example.com".into() }];
+    insta::assert_snapshot!("origins", both(&Page { entries: origins, next_page_token: String::new() }));
+    let changed = OriginChanged { tenant: "acme".into(), origin: "https://app.example.com".into(), allowed: true };
     insta::assert_snapshot!("origin_added", both(&changed));
 }
 
@@ -101,10 +74,7 @@ fn version(number: &str) -> wire::Version {
         outcomes: vec![wire::OutcomeKind::Continue.into(), wire::OutcomeKind::Block.into()],
         digest: "0123456789abcdef".repeat(4),
         bundle_digest: "fedcba9876543210".repeat(4),
-        limits: Some(wire::VersionLimits {
-            cpu_ms: 50,
-            wall_ms: 500,
-        }),
+        limits: Some(wire::VersionLimits { cpu_ms: 50, wall_ms: 500 }),
         published_on: Some(wire::EngineIdentity::default()),
         published_at: at(60),
         published_by: "platform-operator".into(),
@@ -119,9 +89,7 @@ fn publishing() {
         created,
         warnings: vec![warning()],
     };
-    let one = Published {
-        results: vec![PublishResult::new("acme".into(), answer(true))],
-    };
+    let one = Published { results: vec![PublishResult::new("acme".into(), answer(true))] };
     insta::assert_snapshot!("published", both(&one));
     let refusal = Error::not_found("TENANT_NOT_FOUND", "tenant zoo does not exist");
     let two = Published {
@@ -131,14 +99,8 @@ fn publishing() {
         ],
     };
     insta::assert_snapshot!("published_to_two", both(&two));
-    let told = Published {
-        results: vec![PublishResult::refused("zoo".into(), None, &refusal)],
-    };
-    assert_eq!(
-        told.render(&Look::plain()),
-        "",
-        "a single refusal is told on standard error"
-    );
+    let told = Published { results: vec![PublishResult::refused("zoo".into(), None, &refusal)] };
+    assert_eq!(told.render(&Look::plain()), "", "a single refusal is told on standard error");
 }
 
 #[test]
@@ -152,10 +114,7 @@ fn catalogue() {
         newest: "1.2.0".into(),
     };
     insta::assert_snapshot!("action_list", both(&page::<Action, _>(vec![action], "")));
-    insta::assert_snapshot!(
-        "action_versions",
-        both(&page::<Version, _>(vec![version("1.2.0"), version("1.0.0")], ""))
-    );
+    insta::assert_snapshot!("action_versions", both(&page::<Version, _>(vec![version("1.2.0"), version("1.0.0")], "")));
 }
 
 fn saved(have: u32, waiting: u32) -> Saved {
@@ -167,11 +126,7 @@ fn saved(have: u32, waiting: u32) -> Saved {
         warnings: vec![warning()],
         rollout: Some(wire::Rollout { have, waiting }),
     };
-    Saved {
-        done: "domain-check@1.2.0 attached to login at post-login".into(),
-        waited: waiting > 0,
-        ..saved.into()
-    }
+    Saved { done: "domain-check@1.2.0 attached to login at post-login".into(), waited: waiting > 0, ..saved.into() }
 }
 
 #[test]
@@ -179,11 +134,8 @@ fn saves_of_flows() {
     insta::assert_snapshot!("saved", both(&saved(3, 0)));
     insta::assert_snapshot!("saved_waiting", saved(2, 1).render(&Look::plain()));
     insta::assert_snapshot!("saved_without_executors", saved(0, 0).render(&Look::plain()));
-    let created = Saved::from(control::SavedFlow {
-        flow: "login".into(),
-        revision: 1,
-        ..control::SavedFlow::default()
-    });
+    let created =
+        Saved::from(control::SavedFlow { flow: "login".into(), revision: 1, ..control::SavedFlow::default() });
     assert_eq!(serde_json::to_value(created).unwrap()["attachment"], json!(null));
 }
 
@@ -195,9 +147,7 @@ fn flows() {
         version: "1.2.0".into(),
         position,
         enabled,
-        config: Some(to_struct(
-            json!({ "domains": ["example.com"] }).as_object().unwrap().clone(),
-        )),
+        config: Some(to_struct(json!({ "domains": ["example.com"] }).as_object().unwrap().clone())),
         on_error: wire::OnFailure::Block.into(),
         on_unavailable: wire::OnFailure::Continue.into(),
         wall_ms: enabled.then_some(300),
@@ -215,18 +165,9 @@ fn flows() {
         slots,
         created_at: at(90),
     };
-    let shown = control::GetFlowResponse {
-        flow: Some(flow.clone()),
-        warnings: vec![warning()],
-    };
+    let shown = control::GetFlowResponse { flow: Some(flow.clone()), warnings: vec![warning()] };
     insta::assert_snapshot!("flow_show", both(&Flow::try_from(shown).unwrap()));
-    let empty = control::GetFlowResponse {
-        flow: Some(wire::Flow {
-            slots: Vec::new(),
-            ..flow
-        }),
-        warnings: Vec::new(),
-    };
+    let empty = control::GetFlowResponse { flow: Some(wire::Flow { slots: Vec::new(), ..flow }), warnings: Vec::new() };
     insta::assert_snapshot!("flow_show_empty", both(&Flow::try_from(empty).unwrap()));
     let summary = control::FlowSummary {
         flow: "login".into(),
@@ -254,10 +195,7 @@ fn run(outcome: Result<serde_json::Value, Failure>) -> RunResult {
         cpu_us: 61,
         wall_us: 1_240,
         memory_bytes: 1_310_720,
-        logs: vec![LogLine {
-            level: LogLevel::Warn,
-            text: "example.com is new".into(),
-        }],
+        logs: vec![LogLine { level: LogLevel::Warn, text: "example.com is new".into() }],
     }
 }
 
@@ -274,20 +212,8 @@ fn threw() -> Failure {
 #[test]
 fn runs() {
     let block = json!({ "kind": "block", "reason_code": "email_domain_not_allowed", "user_message": "Sorry." });
-    insta::assert_snapshot!(
-        "run_outcome",
-        both(&Run {
-            run: run(Ok(block)),
-            emits: Some(Vec::new())
-        })
-    );
-    insta::assert_snapshot!(
-        "run_failure",
-        both(&Run {
-            run: run(Err(threw())),
-            emits: Some(Vec::new())
-        })
-    );
+    insta::assert_snapshot!("run_outcome", both(&Run { run: run(Ok(block)), emits: Some(Vec::new()) }));
+    insta::assert_snapshot!("run_failure", both(&Run { run: run(Err(threw())), emits: Some(Vec::new()) }));
 }
 
 #[test]
@@ -314,10 +240,7 @@ fn executions() {
         execution_id: "e1".into(),
         results: vec![
             run(Err(threw())).into(),
-            run(Ok(
-                json!({ "kind": "block", "reason_code": "email_domain_not_allowed" }),
-            ))
-            .into(),
+            run(Ok(json!({ "kind": "block", "reason_code": "email_domain_not_allowed" }))).into(),
             skipped.into(),
         ],
         ..executor::ExecuteResponse::default()
@@ -325,10 +248,7 @@ fn executions() {
     insta::assert_snapshot!("execute_block", both(&Execution::try_from(blocked).unwrap()));
     let mfa = executor::ExecuteResponse {
         verdict: wire::OutcomeKind::DemandMfa.into(),
-        decided_by: Some(executor::DecidedBy {
-            attachment: "att-1".into(),
-            ..executor::DecidedBy::default()
-        }),
+        decided_by: Some(executor::DecidedBy { attachment: "att-1".into(), ..executor::DecidedBy::default() }),
         claims: vec![wire::MergedClaim {
             token: wire::ClaimToken::Access.into(),
             name: "plan".into(),
@@ -360,10 +280,7 @@ fn executions() {
 
 #[test]
 fn an_answer_from_the_future_is_told_as_such() {
-    let answer = executor::ExecuteResponse {
-        verdict: 99,
-        ..executor::ExecuteResponse::default()
-    };
+    let answer = executor::ExecuteResponse { verdict: 99, ..executor::ExecuteResponse::default() };
     let error = Execution::try_from(answer).unwrap_err().error.unwrap();
     assert_eq!(error.reason, "UNREADABLE_ANSWER");
     assert!(error.message.contains("verdict"), "{}", error.message);
@@ -383,16 +300,8 @@ fn cases() {
     };
     let other = json!({ "outcome": { "kind": "continue" } });
     let failure = json!({ "failure": Failure { stack: None, ..threw() } });
-    let cases = |all| Cases {
-        cases: all,
-        took_us: 3_400,
-        slug: "domain-check".into(),
-    };
-    let three = vec![
-        case("outsiders are blocked", block.clone()),
-        case("guests too", other),
-        case("nobody", failure),
-    ];
+    let cases = |all| Cases { cases: all, took_us: 3_400, slug: "domain-check".into() };
+    let three = vec![case("outsiders are blocked", block.clone()), case("guests too", other), case("nobody", failure)];
     insta::assert_snapshot!("cases", both(&cases(three)));
     let passed = vec![case("a", block.clone()), case("b", block.clone())];
     insta::assert_snapshot!("cases_passed", cases(passed).render(&Look::plain()));
@@ -418,21 +327,13 @@ fn audit_entries() {
         user_id: "u1".into(),
         outcome: wire::OutcomeKind::Block.into(),
         reason_code: "email_domain_not_allowed".into(),
-        run: Some(wire::AuditRun {
-            executor_id: "x1".into(),
-            cpu_us: 61,
-            wall_us: 62,
-            ..wire::AuditRun::default()
-        }),
+        run: Some(wire::AuditRun { executor_id: "x1".into(), cpu_us: 61, wall_us: 62, ..wire::AuditRun::default() }),
         ..wire::AuditRecord::default()
     };
     let failed = wire::AuditRecord {
         outcome: 0,
         reason_code: String::new(),
-        failure: Some(wire::Failure {
-            stack: None,
-            ..threw().into()
-        }),
+        failure: Some(wire::Failure { stack: None, ..threw().into() }),
         ..executed.clone()
     };
     let pinned = wire::AuditRecord {
@@ -465,11 +366,7 @@ fn refusals() {
     let error = Error::field("input/user/id", "is required where there is a user").with_field("tenant", "is required");
     insta::assert_snapshot!(
         "refusal",
-        format!(
-            "{}\n---\n{}",
-            Told(&error),
-            serde_json::to_string_pretty(&Refusal::from(&error)).unwrap()
-        )
+        format!("{}\n---\n{}", Told(&error), serde_json::to_string_pretty(&Refusal::from(&error)).unwrap())
     );
     let found = sluice_model::Diagnostic::error("syntax", "src/index.ts", "unexpected token").at("let x = ;\n", 8..9);
     let stop = crate::stop::Stop::package(&[found]);
@@ -478,21 +375,11 @@ fn refusals() {
 
 #[test]
 fn colours_are_only_for_those_who_see_them() {
-    let look = Look {
-        colour: true,
-        hints: true,
-        ..Look::plain()
-    };
+    let look = Look { colour: true, hints: true, ..Look::plain() };
     let text = saved(3, 0).render(&look);
     assert!(text.contains("\x1b[32m"), "{text:?}");
     assert!(!saved(3, 0).render(&Look::plain()).contains('\x1b'));
-    let table = page::<Tenant, _>(
-        vec![control::Tenant {
-            tenant: "acme".into(),
-            created_at: at(0),
-        }],
-        "",
-    );
+    let table = page::<Tenant, _>(vec![control::Tenant { tenant: "acme".into(), created_at: at(0) }], "");
     assert!(table.render(&look).contains('\x1b'));
     assert!(!table.render(&Look::plain()).contains('\x1b'));
 }
@@ -503,8 +390,5 @@ fn sizes_and_times_are_for_people() {
         [0, 999, 1_000, 61_540, 2_340_000].map(super::duration),
         ["0 µs", "999 µs", "1.0 ms", "61.5 ms", "2.34 s"]
     );
-    assert_eq!(
-        [0, 1_023, 20_480, 1_310_720].map(super::size),
-        ["0 B", "1023 B", "20 KiB", "1.2 MiB"]
-    );
+    assert_eq!([0, 1_023, 20_480, 1_310_720].map(super::size), ["0 B", "1023 B", "20 KiB", "1.2 MiB"]);
 }

@@ -26,7 +26,10 @@ pub fn run_child_if_asked() {
         (Some(memory_bytes), Some(cpu_s)) => answer(memory_bytes, cpu_s).is_ok(),
         _ => false,
     };
-    #[expect(clippy::disallowed_methods, reason = "a child of the compiler has nothing to drain, and its caller has not begun")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a child of the compiler has nothing to drain, and its caller has not begun"
+    )]
     std::process::exit(i32::from(!done));
 }
 

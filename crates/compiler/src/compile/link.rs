@@ -6,8 +6,8 @@
 use super::module::{Kind, Module};
 use oxc::{
     ast::ast::{
-        BindingPattern, Declaration, ExportSpecifier, Expression, Function, ImportDeclarationSpecifier, ModuleExportName,
-        Program, Statement,
+        BindingPattern, Declaration, ExportSpecifier, Expression, Function, ImportDeclarationSpecifier,
+        ModuleExportName, Program, Statement,
     },
     span::{GetSpan, Span},
 };
@@ -53,7 +53,9 @@ fn types_reexported(module: &Module<'_>, modules: &Modules<'_>) -> BTreeSet<(Str
             Statement::ImportDeclaration(import) => {
                 for specifier in import.specifiers.iter().flatten() {
                     let (name, local, _) = imported(specifier);
-                    if let Some(name) = name.filter(|name| exported.contains(&local) && is_type(&import.source.value, name)) {
+                    if let Some(name) =
+                        name.filter(|name| exported.contains(&local) && is_type(&import.source.value, name))
+                    {
                         names.insert((import.source.value.to_string(), name));
                     }
                 }
@@ -139,7 +141,9 @@ fn missing(
     let shown: String = name.chars().take(80).collect();
     if has_name(from, name, modules) {
         let message = format!("{shown} is a type in {from}, and is used as a value");
-        found.push(module.error("type_as_value", span, message).with_help("write import type, and use it in types only"));
+        found.push(
+            module.error("type_as_value", span, message).with_help("write import type, and use it in types only"),
+        );
         return;
     }
     let values = values(from, modules, &mut BTreeSet::new());
@@ -171,7 +175,8 @@ pub(super) fn check_entry(
     let text = files.get(entry).map_or("", String::as_str);
     if !has_value(entry, EXECUTE, modules) {
         let values = values(entry, modules, &mut BTreeSet::new());
-        let found_here = Diagnostic::error("missing_execute", entry, "the entry does not export `execute`").at(text, 0..0);
+        let found_here =
+            Diagnostic::error("missing_execute", entry, "the entry does not export `execute`").at(text, 0..0);
         found.push(found_here.with_help(match nearest(EXECUTE, values.iter().map(String::as_str)) {
             Some(near) => format!("it exports {near}; rename it to execute"),
             None if values.contains("default") => {
@@ -277,7 +282,9 @@ fn values(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> BTr
             Statement::ExportDefaultDeclaration(_) => {
                 names.insert("default".to_owned());
             }
-            Statement::ExportAllDeclaration(export) => names.extend(export.exported.as_ref().map(|name| name.name().to_string())),
+            Statement::ExportAllDeclaration(export) => {
+                names.extend(export.exported.as_ref().map(|name| name.name().to_string()))
+            }
             Statement::ExportNamedDeclaration(export) => {
                 names.extend(export.specifiers.iter().map(|specifier| specifier.exported.name().to_string()));
             }

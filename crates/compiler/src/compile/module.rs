@@ -50,12 +50,7 @@ pub(super) enum Kind<'a> {
 
 impl<'a> Module<'a> {
     /// Reads a file. What is wrong with it is added to `found`.
-    pub(super) fn read(
-        allocator: &'a Allocator,
-        path: &str,
-        text: &str,
-        found: &mut Vec<Diagnostic>,
-    ) -> Module<'a> {
+    pub(super) fn read(allocator: &'a Allocator, path: &str, text: &str, found: &mut Vec<Diagnostic>) -> Module<'a> {
         let text = allocator.alloc_str(text);
         let mut module = Module {
             path: path.to_owned(),
@@ -122,9 +117,11 @@ impl<'a> Module<'a> {
             return program;
         }
         let options = TransformOptions::from(TARGET);
-        let transformed = Transformer::new(allocator, Path::new(&self.path), &options).build_with_scoping(scoping, &mut program);
+        let transformed =
+            Transformer::new(allocator, Path::new(&self.path), &options).build_with_scoping(scoping, &mut program);
         // Its warnings are about code that it left out. What was refused above is not told twice.
-        let told = |d: &&OxcDiagnostic| d.code.number.as_deref().is_some_and(|number| ["1202", "1203"].contains(&number));
+        let told =
+            |d: &&OxcDiagnostic| d.code.number.as_deref().is_some_and(|number| ["1202", "1203"].contains(&number));
         found.extend(transformed.diagnostics.iter().filter(|d| !told(d)).map(|d| self.not_compiled(d)));
         program
     }
@@ -200,7 +197,11 @@ impl<'a> Module<'a> {
         let Kind::Code(program) = &self.kind else {
             // Not as a literal: there `__proto__` would set the prototype.
             let text = serde_json::to_string(self.text).unwrap_or_default();
-            return BundleModule { path: self.path, code: format!("export default JSON.parse({text});\n"), source_map: String::new() };
+            return BundleModule {
+                path: self.path,
+                code: format!("export default JSON.parse({text});\n"),
+                source_map: String::new(),
+            };
         };
         let options = CodegenOptions {
             // Comments would count against the bundle's size and help nobody: errors name the author's lines.
@@ -228,7 +229,8 @@ impl<'a> Module<'a> {
         if !from.message.starts_with("Namespaces exporting non-const") {
             return found;
         }
-        let message = "a namespace can export const, functions, classes and enums, but no let, var or pattern".to_owned();
+        let message =
+            "a namespace can export const, functions, classes and enums, but no let, var or pattern".to_owned();
         Diagnostic { message, ..found }.with_help("export functions that read and change the variable")
     }
 

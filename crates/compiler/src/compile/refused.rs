@@ -56,7 +56,8 @@ impl<'a> Visit<'a> for Finder<'_> {
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
-        let help = "write import { name } from \"./file\" at the top of the file: all modules are loaded with the version";
+        let help =
+            "write import { name } from \"./file\" at the top of the file: all modules are loaded with the version";
         self.refuse("dynamic_import", import.span, "import() is not supported", help);
         walk::walk_import_expression(self, import);
     }
@@ -81,7 +82,12 @@ impl<'a> Visit<'a> for Finder<'_> {
 
     fn visit_ts_import_equals_declaration(&mut self, import: &TSImportEqualsDeclaration<'a>) {
         if matches!(import.module_reference, TSModuleReference::ExternalModuleReference(_)) {
-            self.refuse("require", import.span, "import = require() is not supported: modules are ES modules", COMMONJS_HELP);
+            self.refuse(
+                "require",
+                import.span,
+                "import = require() is not supported: modules are ES modules",
+                COMMONJS_HELP,
+            );
         }
         walk::walk_ts_import_equals_declaration(self, import);
     }

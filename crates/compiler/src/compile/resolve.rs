@@ -18,7 +18,17 @@ pub(super) struct Unresolved {
 /// The endings that a specifier may leave out, in the order in which they are tried. Declaration files come last: they have
 /// nothing but types.
 const ENDINGS: &[&str] = &[
-    ".ts", ".mts", ".js", ".mjs", "/index.ts", "/index.mts", "/index.js", "/index.mjs", ".d.ts", ".d.mts", "/index.d.ts",
+    ".ts",
+    ".mts",
+    ".js",
+    ".mjs",
+    "/index.ts",
+    "/index.mts",
+    "/index.js",
+    "/index.mjs",
+    ".d.ts",
+    ".d.mts",
+    "/index.d.ts",
 ];
 /// What a specifier may be written as, after TypeScript's own habit of naming what is compiled to.
 const COMPILED: &[(&str, &[&str])] = &[(".js", &[".ts", ".d.ts"]), (".mjs", &[".mts", ".d.mts"])];
@@ -32,9 +42,11 @@ pub(super) fn resolve(from: &str, specifier: &str, files: &BTreeMap<String, Stri
             message: format!("cannot import {shown:?}: a package has only its own files"),
             help: match specifier.starts_with('/') || specifier.contains(':') {
                 true => "import by a relative path, such as \"./file\"".to_owned(),
-                false => "import by a relative path, such as \"./file\"; for an npm package bundle it first (with esbuild, \
+                false => {
+                    "import by a relative path, such as \"./file\"; for an npm package bundle it first (with esbuild, \
                           for example) and make the bundle the entry"
-                    .to_owned(),
+                        .to_owned()
+                }
             },
             is_relative: false,
         });
@@ -87,7 +99,9 @@ fn join(from: &str, specifier: &str) -> Option<String> {
 
 /// What may be imported, or what was probably meant.
 fn suggestion(from: &str, path: &str, files: &BTreeMap<String, String>) -> String {
-    if let Some(ending) = [".tsx", ".jsx", ".cts", ".cjs", ".css", ".wasm"].iter().find(|ending| path.ends_with(**ending)) {
+    if let Some(ending) =
+        [".tsx", ".jsx", ".cts", ".cjs", ".css", ".wasm"].iter().find(|ending| path.ends_with(**ending))
+    {
         return format!("{ending} files cannot be imported; .ts, .mts, .js, .mjs and .json can");
     }
     let known: Vec<&str> = files.keys().map(String::as_str).filter(|p| *p != from && !is_declaration_file(p)).collect();
@@ -104,7 +118,8 @@ fn suggestion(from: &str, path: &str, files: &BTreeMap<String, String>) -> Strin
         return "the package has no other file that can be imported".to_owned();
     }
     let shown: Vec<String> = known.iter().take(10).map(|path| relative(from, path)).collect();
-    let more = if known.len() > shown.len() { format!(" and {} more", known.len() - shown.len()) } else { String::new() };
+    let more =
+        if known.len() > shown.len() { format!(" and {} more", known.len() - shown.len()) } else { String::new() };
     format!("the package has {}{more}", shown.join(", "))
 }
 

@@ -7,7 +7,8 @@ mod refusals;
 
 /// A package of these sources.
 fn sources(files: &[(&str, &str)]) -> Sources {
-    let entry = files.iter().map(|(path, _)| *path).find(|path| path.starts_with("src/index.")).unwrap_or("src/index.ts");
+    let entry =
+        files.iter().map(|(path, _)| *path).find(|path| path.starts_with("src/index.")).unwrap_or("src/index.ts");
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     Sources { entry: entry.to_owned(), files }
 }
@@ -32,8 +33,14 @@ const EXECUTE: &str = "export async function execute(input) { return { kind: 'co
 
 #[test]
 fn types_are_stripped() {
-    assert_eq!(code("type A = string; interface B { a: A }\nconst b = { a: 'x' } satisfies B as B; void b!"), "const b = { a: \"x\" };\nvoid b;\n");
-    assert_eq!(code("declare const x: number; abstract class C<T> { declare y: T; abstract m(): void }; void C"), "class C {}\n;\nvoid C;\n");
+    assert_eq!(
+        code("type A = string; interface B { a: A }\nconst b = { a: 'x' } satisfies B as B; void b!"),
+        "const b = { a: \"x\" };\nvoid b;\n"
+    );
+    assert_eq!(
+        code("declare const x: number; abstract class C<T> { declare y: T; abstract m(): void }; void C"),
+        "class C {}\n;\nvoid C;\n"
+    );
 }
 
 #[test]
@@ -48,7 +55,8 @@ fn enums_namespaces_and_parameter_properties_work() {
 
 #[test]
 fn class_fields_stay_as_the_standard_has_them() {
-    let out = code("export class P { a; b = 1; static c = 2; #d = 3; static { P.c = this.c } m(o) { return #d in o } }");
+    let out =
+        code("export class P { a; b = 1; static c = 2; #d = 3; static { P.c = this.c } m(o) { return #d in o } }");
     for part in ["a;", "b = 1;", "static c = 2;", "#d = 3;", "static {", "#d in o"] {
         assert!(out.contains(part), "{part}: {out}");
     }
@@ -59,7 +67,8 @@ fn modern_syntax_is_left_alone() {
     let text = "export async function* g(a) { a?.b ?? (a ||= 2n ** 3n); for await (const x of a) yield { ...x }; await 0 }\n\
                 export const r = /(?<y>\\d)/dv, l = label`${1}`, k = [, ...\"\u{1F600}\"];\nfunction label() {}";
     let out = code(text);
-    for part in ["async function* g", "a?.b ??", "||=", "2n ** 3n", "for await", "...x", "/(?<y>\\d)/dv", "label`${1}`"] {
+    for part in ["async function* g", "a?.b ??", "||=", "2n ** 3n", "for await", "...x", "/(?<y>\\d)/dv", "label`${1}`"]
+    {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert!(!out.contains("import"), "no helper is imported: {out}");
@@ -107,8 +116,11 @@ fn specifiers_become_exact_paths() {
 #[test]
 fn imports_of_types_are_gone() {
     let files = compiled(&[
-        ("src/index.ts", "import type { A } from './types'\nimport { type B, C } from './types'\nimport { D } from 'some-types'\n\
-                          import type { E } from './missing'\nexport const execute = (x: A & B & C & D & E) => x"),
+        (
+            "src/index.ts",
+            "import type { A } from './types'\nimport { type B, C } from './types'\nimport { D } from 'some-types'\n\
+                          import type { E } from './missing'\nexport const execute = (x: A & B & C & D & E) => x",
+        ),
         ("src/types.ts", "export type A = 1; export type B = 1; export interface C {}"),
     ]);
     assert_eq!(files.keys().collect::<Vec<_>>(), ["src/index.ts"]);
@@ -119,14 +131,24 @@ fn imports_of_types_are_gone() {
 fn types_that_are_exported_again_like_values_are_gone_too() {
     let files = compiled(&[
         ("src/index.ts", "export { T, v, Only } from './barrel'\nexport { execute } from './barrel'"),
-        ("src/barrel.ts", "import { T } from './types'\nimport { U, v } from './more'\nexport { T, U, v }\nexport * from './types'\n\
-                           export { Only } from './only'\nexport { execute } from './more'"),
+        (
+            "src/barrel.ts",
+            "import { T } from './types'\nimport { U, v } from './more'\nexport { T, U, v }\nexport * from './types'\n\
+                           export { Only } from './only'\nexport { execute } from './more'",
+        ),
         ("src/types.ts", "export interface T {}"),
         ("src/more.ts", "export type U = 1; export const v = 2; export const execute = () => v"),
         ("src/only.ts", "export type Only = 1"),
     ]);
-    assert_eq!(files["src/index.ts"], "export { v } from \"src/barrel.ts\";\nexport { execute } from \"src/barrel.ts\";\n");
-    assert!(!files["src/barrel.ts"].contains('T') && !files["src/barrel.ts"].contains("Only"), "{}", files["src/barrel.ts"]);
+    assert_eq!(
+        files["src/index.ts"],
+        "export { v } from \"src/barrel.ts\";\nexport { execute } from \"src/barrel.ts\";\n"
+    );
+    assert!(
+        !files["src/barrel.ts"].contains('T') && !files["src/barrel.ts"].contains("Only"),
+        "{}",
+        files["src/barrel.ts"]
+    );
     assert!(!files.contains_key("src/only.ts"), "nothing needs it when it runs");
 }
 
@@ -145,7 +167,10 @@ fn cycles_are_fine() {
     let files = compiled(&[
         ("src/index.ts", "export * from './a'\nexport { execute } from './b'"),
         ("src/a.ts", "export * from './b'\nexport const a = () => b()\nimport { b } from './b'"),
-        ("src/b.ts", "export * from './a'\nimport { a } from './a'\nexport const b = () => a()\nexport const execute = b"),
+        (
+            "src/b.ts",
+            "export * from './a'\nimport { a } from './a'\nexport const b = () => a()\nexport const execute = b",
+        ),
     ]);
     assert_eq!(files.len(), 3);
 }
@@ -171,7 +196,11 @@ fn execute_is_found_however_it_is_exported() {
 
 #[test]
 fn the_same_package_gives_the_same_bytes() {
-    let files = [("src/index.ts", "export * from './b'\nexport * from './a'"), ("src/a.ts", EXECUTE), ("src/b.ts", "export enum E { A }")];
+    let files = [
+        ("src/index.ts", "export * from './b'\nexport * from './a'"),
+        ("src/a.ts", EXECUTE),
+        ("src/b.ts", "export enum E { A }"),
+    ];
     let first = compile_sources(&sources(&files)).unwrap().to_bytes();
     for _ in 0..5 {
         assert_eq!(compile_sources(&sources(&files)).unwrap().to_bytes(), first);

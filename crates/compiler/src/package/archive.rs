@@ -85,7 +85,9 @@ fn unpack(bytes: &[u8], reading: &mut Reading) -> io::Result<Vec<(String, Vec<u8
             EntryType::Regular | EntryType::Continuous => None,
             EntryType::Directory => {
                 let folder = path.trim_end_matches('/');
-                if !matches!(folder, "" | ".") && let Err(wrong) = check_path(folder) {
+                if !matches!(folder, "" | ".")
+                    && let Err(wrong) = check_path(folder)
+                {
                     reading.refuse("bad_path", &name, format!("the path {wrong}"));
                 }
                 continue;

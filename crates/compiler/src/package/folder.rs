@@ -27,7 +27,9 @@ impl Package {
     pub fn from_dir(path: &Path) -> Result<Package, Vec<Diagnostic>> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(vec![Diagnostic::error("unreadable", "", format!("{} is not a folder", path.display()))]),
+            Ok(_) => {
+                return Err(vec![Diagnostic::error("unreadable", "", format!("{} is not a folder", path.display()))]);
+            }
             Err(error) => {
                 let message = format!("cannot read the folder {}: {error}", path.display());
                 return Err(vec![Diagnostic::error("unreadable", "", message)]);
@@ -98,7 +100,11 @@ impl Walk<'_> {
         for (name, kind) in names {
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
-                return self.reading.refuse("too_many_files", path, format!("over {MAX_ENTRIES} entries were found so far"));
+                return self.reading.refuse(
+                    "too_many_files",
+                    path,
+                    format!("over {MAX_ENTRIES} entries were found so far"),
+                );
             }
             let Some(name) = name.to_str() else {
                 self.reading.refuse("bad_path", path, "has an entry whose name is not UTF-8");

@@ -70,8 +70,14 @@ fn a_folder_and_an_archive_of_it_are_the_same_package() {
     let folder = folder();
     write(folder.path(), "src/lib/x.ts", b"export {}");
     write(folder.path(), "schema.json", br#"{"type": "object"}"#);
-    write(folder.path(), "tests/a.json", br#"{"name": "a", "trigger": "post-login", "input": {}, "expect": {"outcome": {}}}"#);
-    for other in ["README.md", "tsconfig.json", "node_modules/x/index.js", "src/.hidden.ts", "src/notes.md", "package.json"] {
+    write(
+        folder.path(),
+        "tests/a.json",
+        br#"{"name": "a", "trigger": "post-login", "input": {}, "expect": {"outcome": {}}}"#,
+    );
+    for other in
+        ["README.md", "tsconfig.json", "node_modules/x/index.js", "src/.hidden.ts", "src/notes.md", "package.json"]
+    {
         write(folder.path(), other, b"\xff not text");
     }
     let read = Package::from_dir(folder.path()).unwrap();
@@ -96,7 +102,10 @@ fn the_digest_is_of_what_makes_a_version() {
     let base = package(&[]).content_digest();
     assert_eq!(base.len(), 64);
     let same: [&[(&str, &str)]; 4] = [
-        &[("action.toml", "version = \"3.0.0\"\nname='A'\nslug=\"a\" # spaces and comments\ntriggers = [\"post-login\"]")],
+        &[(
+            "action.toml",
+            "version = \"3.0.0\"\nname='A'\nslug=\"a\" # spaces and comments\ntriggers = [\"post-login\"]",
+        )],
         &[("tests/a.json", r#"{"name": "a", "trigger": "post-login", "input": {}, "expect": {"outcome": {}}}"#)],
         &[("tsconfig.json", "{}")],
         &[("README.md", "x")],
@@ -124,28 +133,33 @@ fn the_mistakes_of_all_files_are_told_at_once() {
         ("tests/a.json", "[]]"),
         ("tests/b.json", r#"{"name": 1}"#),
     ]);
-    assert_eq!(found, [
-        "action.toml: error: \"name\" is missing",
-        "action.toml:2:1: error: /nam: unknown key \"nam\"",
-        "tests/a.json:1:3: error: not JSON: trailing characters",
-        "tests/b.json:1:2: error: /name: expected a string, got a number",
-    ]);
+    assert_eq!(
+        found,
+        [
+            "action.toml: error: \"name\" is missing",
+            "action.toml:2:1: error: /nam: unknown key \"nam\"",
+            "tests/a.json:1:3: error: not JSON: trailing characters",
+            "tests/b.json:1:2: error: /name: expected a string, got a number",
+        ]
+    );
     let found = mistakes(&[
         ("action.toml", "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\nschema = \"other.json\""),
         ("other.json", "{\n  \"type\": \"array\"}"),
     ]);
-    assert_eq!(found, [
-        "other.json:2:3: error: /type: a config is an object: the top level takes \"type\": \"object\""
-    ]);
+    assert_eq!(
+        found,
+        ["other.json:2:3: error: /type: a config is an object: the top level takes \"type\": \"object\""]
+    );
 }
 
 #[test]
 fn what_the_manifest_names_must_be_there() {
     let manifest = |line: &str| format!("{MANIFEST}{line}\n");
     let text = manifest("schema = \"config/schema.json\"");
-    assert_eq!(mistakes(&[("action.toml", &text)]), [
-        "action.toml: error: /schema: the schema config/schema.json is not in the package"
-    ]);
+    assert_eq!(
+        mistakes(&[("action.toml", &text)]),
+        ["action.toml: error: /schema: the schema config/schema.json is not in the package"]
+    );
     let missing = package(&[("action.toml", &manifest("entry = \"src/main.ts\""))]).entry().unwrap_err();
     assert_eq!(missing.to_string(), "action.toml: error: /entry: the entry src/main.ts is not in the package");
     assert!(missing.help.unwrap().contains("the package has src/index.ts"));
@@ -167,9 +181,10 @@ fn the_entry_names_the_folder_of_the_sources() {
 #[test]
 fn a_case_at_another_trigger_is_refused() {
     let case = r#"[{"name": "a", "trigger": "pre-login", "input": {}, "expect": {"outcome": {}}}]"#;
-    assert_eq!(mistakes(&[("tests/a.json", case)]), [
-        "tests/a.json:1:16: error: /0/trigger: pre-login is not among the triggers of action.toml"
-    ]);
+    assert_eq!(
+        mistakes(&[("tests/a.json", case)]),
+        ["tests/a.json:1:16: error: /0/trigger: pre-login is not among the triggers of action.toml"]
+    );
 }
 
 #[test]
@@ -242,12 +257,16 @@ fn paths_that_differ_by_case_alone_are_refused() {
 
 #[test]
 fn what_is_no_text_is_told_with_its_place() {
-    let found = Package::from_archive(&archive("", &[(EntryType::Regular, "src/x.ts", b"let a\nlet \xff")])).unwrap_err();
+    let found =
+        Package::from_archive(&archive("", &[(EntryType::Regular, "src/x.ts", b"let a\nlet \xff")])).unwrap_err();
     assert_eq!(found[0].to_string(), "src/x.ts:2:5: error: not UTF-8: byte 11 of the file is not part of a character");
     let folder = folder();
     write(folder.path(), "action.toml", b"slug = \"\xff\"");
     let found = Package::from_dir(folder.path()).unwrap_err();
-    assert_eq!(found[0].to_string(), "action.toml:1:9: error: not UTF-8: byte 9 of the file is not part of a character");
+    assert_eq!(
+        found[0].to_string(),
+        "action.toml:1:9: error: not UTF-8: byte 9 of the file is not part of a character"
+    );
 }
 
 #[test]

@@ -72,7 +72,12 @@ impl Ingest {
         // What is missing was acknowledged once, so the executor has it no more: it is the log that lost it.
         let lost = first == self.hello.first_unacked && first > self.durable + 1;
         let on_gap = if lost { OnGap::Accept } else { OnGap::Refuse };
-        let appended = match self.audit.log.append(SourceBatch { source: self.source.clone(), first_sequence: first, records, on_gap }).await {
+        let appended = match self
+            .audit
+            .log
+            .append(SourceBatch { source: self.source.clone(), first_sequence: first, records, on_gap })
+            .await
+        {
             Ok(appended) => appended,
             Err(AppendError::Gap { expected, .. }) => return Ok(Ingested::Expected(expected)),
             Err(AppendError::Log(error)) => return Err(error.into()),

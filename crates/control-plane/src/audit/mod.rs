@@ -12,8 +12,8 @@ mod outbox_tests;
 use crate::shared::Shared;
 use log::{AuditLog, AuditPage, Query, Source};
 use outbox::Outbox;
-use sluice_model::{AuditKind, AuditRecord, Error};
 use serde_json::json;
+use sluice_model::{AuditKind, AuditRecord, Error};
 use std::sync::Arc;
 
 /// Reads and takes audit.

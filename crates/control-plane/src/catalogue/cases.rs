@@ -105,7 +105,8 @@ async fn run_step(
     config: &Object,
     state: &mut Object,
 ) -> Result<Value, String> {
-    let mut caller = CallerInput::from_json(step.input.clone(), case.trigger).map_err(|wrong| wrong.under("/input").to_string())?;
+    let mut caller =
+        CallerInput::from_json(step.input.clone(), case.trigger).map_err(|wrong| wrong.under("/input").to_string())?;
     // What an earlier step left, unless the step brings its own.
     if caller.state.is_empty() {
         caller.state = state.clone();
@@ -142,7 +143,14 @@ fn origin_of(outcome: &Outcome) -> Option<Origin> {
     Origin::parse(&url.origin().ascii_serialization()).ok()
 }
 
-fn input(package: &Package, case: &Case, caller: CallerInput, config: &Object, now: Timestamp, limits: Limits) -> Input {
+fn input(
+    package: &Package,
+    case: &Case,
+    caller: CallerInput,
+    config: &Object,
+    now: Timestamp,
+    limits: Limits,
+) -> Input {
     let CallerInput { user, mut request, state, organization, risk, credential, session, token } = caller;
     request.id.get_or_insert_with(|| TEST.to_owned());
     request.time.get_or_insert(now);

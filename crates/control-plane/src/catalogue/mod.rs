@@ -171,7 +171,11 @@ impl Catalogue {
             match page.next {
                 Some(next) => after = Some(next),
                 None if pin.is_empty() => {
-                    return Err(not_found(slug, "", &format!("{slug} has no release, only prereleases; name one exactly")));
+                    return Err(not_found(
+                        slug,
+                        "",
+                        &format!("{slug} has no release, only prereleases; name one exactly"),
+                    ));
                 }
                 None => return Err(not_found(slug, pin, &format!("no version of {slug} fits {pin:?}"))),
             }
@@ -180,7 +184,8 @@ impl Catalogue {
 
     async fn action(&self, tenant: &Slug, slug: &Slug) -> Result<Row<ActionRow>, Error> {
         self.find_action(tenant, slug).await?.ok_or_else(|| {
-            Error::not_found("ACTION_NOT_FOUND", format!("tenant {tenant} has no Action {slug}")).about("action", slug.as_str())
+            Error::not_found("ACTION_NOT_FOUND", format!("tenant {tenant} has no Action {slug}"))
+                .about("action", slug.as_str())
         })
     }
 

@@ -50,7 +50,9 @@ impl Catalogue {
                 let existing = found.iter().map(|found| found.value.version.clone()).collect();
                 (found, existing)
             }
-            Bump::Patch => (newest.clone(), newest.iter().map(|newest| newest.value.version.clone()).collect::<Vec<_>>()),
+            Bump::Patch => {
+                (newest.clone(), newest.iter().map(|newest| newest.value.version.clone()).collect::<Vec<_>>())
+            }
             Bump::Minor | Bump::Major => (None, newest.iter().map(|newest| newest.value.version.clone()).collect()),
         };
         if let Some(same) = same.filter(|same| same.value.content_digest == digest) {
@@ -64,7 +66,8 @@ impl Catalogue {
     /// A version that semver calls compatible with the one before it must take every config that that one takes.
     async fn check_promise(&self, tenant: &Slug, package: &Package, version: &Version) -> Result<(), Error> {
         let slug = &package.manifest.slug;
-        let lower = Scan::of(keys::versions(tenant, slug)).descending().after(Some(keys::version(tenant, slug, version)));
+        let lower =
+            Scan::of(keys::versions(tenant, slug)).descending().after(Some(keys::version(tenant, slug, version)));
         let page = rows::scan::<ActionVersion>(&*self.shared.store, lower.limit(100)).await?;
         // Prereleases promise nothing.
         let before = page.entries.into_iter().map(|row| row.value).find(|found| found.version.pre.is_empty());
@@ -80,8 +83,11 @@ impl Catalogue {
             before.version
         );
         let file = package.manifest.schema.as_deref().unwrap_or(schema::SCHEMA_FILE);
-        let refused = Error::precondition("MAJOR_VERSION_REQUIRED", message).about("version", format!("{slug}@{version}"));
-        Err(found.into_iter().fold(refused, |error, wrong| error.with_field(format!("{file}{}", wrong.pointer), wrong.message)))
+        let refused =
+            Error::precondition("MAJOR_VERSION_REQUIRED", message).about("version", format!("{slug}@{version}"));
+        Err(found
+            .into_iter()
+            .fold(refused, |error, wrong| error.with_field(format!("{file}{}", wrong.pointer), wrong.message)))
     }
 }
 

@@ -98,6 +98,7 @@ impl Publisher {
     }
 
     /// Publishes a package.
+    #[tracing::instrument(level = "info", skip_all, fields(tenant = %publish.tenant))]
     pub(crate) async fn publish(&self, who: &str, publish: Publish) -> Result<PublishedAs, Error> {
         let published = self.try_publish(who, publish).await;
         self.shared.metrics.published(match &published {
@@ -118,7 +119,8 @@ impl Publisher {
         }
         let (package, digest) = self.stage("read", read(archive)).await?;
         // Asked before the work, so that what cannot be published, or is there already, costs nothing.
-        let unchanged = matches!(self.catalogue.number(&tenant, &package, &digest, next.as_ref()).await?, Numbered::Is(_));
+        let unchanged =
+            matches!(self.catalogue.number(&tenant, &package, &digest, next.as_ref()).await?, Numbered::Is(_));
         let mut built = None;
         if !unchanged {
             built = Some(self.build(&package).await?);
@@ -178,7 +180,11 @@ impl Publisher {
             Ok(Err(CompileError::Refused(found))) => Err(refusal::invalid_package(&found)),
             Ok(Err(CompileError::Unavailable(error))) => {
                 tracing::error!(%error, "the compiler cannot be started");
-                Err(Error::new(Code::Unavailable, "COMPILER_UNAVAILABLE", "the compiler cannot be started now; try again"))
+                Err(Error::new(
+                    Code::Unavailable,
+                    "COMPILER_UNAVAILABLE",
+                    "the compiler cannot be started now; try again",
+                ))
             }
             Err(error) => {
                 tracing::error!(%error, "the compiler failed");
@@ -190,9 +196,11 @@ impl Publisher {
     async fn evaluate(&self, package: &Package, bundle: &Bundle) -> Result<Arc<Snapshot>, Error> {
         match self.engine.snapshot(bundle).await {
             Ok(snapshot) => Ok(Arc::new(snapshot)),
-            Err(failure) if failure.reason == FailureReason::Unavailable => {
-                Err(Error::new(Code::ResourceExhausted, "OVERLOADED", "too many packages are being published; try again"))
-            }
+            Err(failure) if failure.reason == FailureReason::Unavailable => Err(Error::new(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                "too many packages are being published; try again",
+            )),
             Err(failure) if failure.reason == FailureReason::Internal => {
                 tracing::error!(message = failure.message, "the sandbox failed on a package");
                 Err(Error::internal("the sandbox failed on this package"))
@@ -216,8 +224,12 @@ impl Publisher {
     /// Nothing is new; only the answer is kept where the caller may ask again.
     async fn unchanged(&self, found: Published, keep: Keep) -> Result<Option<PublishedAs>, Error> {
         let version = found.value.clone();
-        let answer =
-            Answer { slug: version.slug.clone(), version: version.version.clone(), created: false, warnings: Vec::new() };
+        let answer = Answer {
+            slug: version.slug.clone(),
+            version: version.version.clone(),
+            created: false,
+            warnings: Vec::new(),
+        };
         if keep.is_asked() {
             let batch = Batch::new().at(found.key(), found.revision);
             let batch = keep.keep(batch, &answer, self.shared.clock.now())?;
@@ -349,8 +361,7 @@ fn diagnostic(result: &cases::CaseResult) -> Diagnostic {
     let why = match &result.refused {
         Some(refused) => refused.clone(),
         None => {
-            let told: Vec<String> =
-                result.differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string).collect();
+            let told: Vec<String> = result.differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string).collect();
             told.join("; ")
         }
     };

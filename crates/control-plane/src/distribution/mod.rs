@@ -15,12 +15,10 @@ pub use roster::ConnectedExecutor;
 pub(crate) use roster::{Rollout, Roster};
 pub(crate) use watch::{Answer, Ended, Event, Session};
 
-use crate::catalogue::Catalogue;
 use crate::flows::Flows;
 use crate::keys;
 use crate::shared::Shared;
 use crate::store::{BlobStore, Digest};
-use crate::tenants::Tenants;
 use jiff::SignedDuration;
 use resources::Resources;
 use sluice_model::{Error, Slug};
@@ -68,7 +66,6 @@ pub(crate) struct Hello {
 #[derive(Clone)]
 pub(crate) struct Distribution {
     shared: Shared,
-    tenants: Tenants,
     flows: Flows,
     blobs: BlobStore,
     resources: Resources,
@@ -79,16 +76,14 @@ pub(crate) struct Distribution {
 impl Distribution {
     pub(crate) fn new(
         shared: Shared,
-        tenants: Tenants,
-        catalogue: Catalogue,
         flows: Flows,
         blobs: BlobStore,
         roster: Arc<Roster>,
         cursors: Cursors,
         revision_ttl: SignedDuration,
     ) -> Distribution {
-        let resources = Resources::new(shared.clone(), catalogue, revision_ttl);
-        Distribution { shared, tenants, flows, blobs, resources, roster, cursors }
+        let resources = Resources::new(shared.clone(), flows.catalogue().clone(), revision_ttl);
+        Distribution { shared, flows, blobs, resources, roster, cursors }
     }
 
     /// Begins a session. A later epoch, or the same one again, ends the session before it; an earlier one is ABORTED
@@ -104,10 +99,11 @@ impl Distribution {
 
     /// A bundle, only for a tenant that has published it. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.
     pub(crate) async fn bundle(&self, tenant: &Slug, digest: Digest) -> Result<Vec<u8>, Error> {
-        self.tenants.get(tenant).await?;
+        self.flows.tenants().get(tenant).await?;
         let name = digest.to_string();
         let missing = || {
-            Error::not_found("BUNDLE_NOT_FOUND", format!("tenant {tenant} has no bundle {name}")).about("bundle", name.as_str())
+            Error::not_found("BUNDLE_NOT_FOUND", format!("tenant {tenant} has no bundle {name}"))
+                .about("bundle", name.as_str())
         };
         if self.shared.store.get(&keys::bundle(tenant, &name)).await?.is_none() {
             return Err(missing());
@@ -123,11 +119,12 @@ impl Distribution {
     pub(crate) async fn revision(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Vec<Resource>, Error> {
         let found = self.flows.revision(tenant, flow, revision).await?.value;
         let number = found.revision;
-        let mut told = vec![Resource::Tenant(self.tenants.get(tenant).await?.value)];
+        let mut told = vec![Resource::Tenant(self.flows.tenants().get(tenant).await?.value)];
         match self.resources.revision(found).await? {
             Some(resources) => told.extend(resources),
             None => {
-                let message = format!("revision {number} of flow {flow} was replaced too long ago and is not executed any more");
+                let message =
+                    format!("revision {number} of flow {flow} was replaced too long ago and is not executed any more");
                 let expired = Error::precondition("FLOW_REVISION_EXPIRED", message);
                 return Err(expired.about("flow_revision", format!("{flow}/{number}")));
             }

@@ -19,7 +19,7 @@ pub(crate) enum Resource {
     /// A tenant.
     Tenant(Tenant),
     /// A version that an executable revision pins.
-    Version(ActionVersion),
+    Version(Box<ActionVersion>),
     /// An executable revision.
     Revision {
         /// The revision.
@@ -61,7 +61,8 @@ impl Resources {
 
     /// A page of the tenants, by slug.
     pub(super) async fn tenants(&self, after: Option<Key>) -> Result<rows::Page<Tenant>, Error> {
-        let page = rows::scan::<Tenant>(&*self.shared.store, Scan::of(keys::tenants()).after(after).limit(MAX_PAGE)).await?;
+        let page =
+            rows::scan::<Tenant>(&*self.shared.store, Scan::of(keys::tenants()).after(after).limit(MAX_PAGE)).await?;
         Ok(rows::Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
     }
 
@@ -74,7 +75,13 @@ impl Resources {
 
     /// Everything of a flow that can be executed: its newest revision, and `also` those of its former ones. The versions
     /// that they pin stand before them, unless they were told already.
-    pub(super) async fn flow(&self, tenant: &Slug, flow: &Slug, also: Also<'_>, told: &mut Told) -> Result<Vec<Resource>, Error> {
+    pub(super) async fn flow(
+        &self,
+        tenant: &Slug,
+        flow: &Slug,
+        also: Also<'_>,
+        told: &mut Told,
+    ) -> Result<Vec<Resource>, Error> {
         let Some(head) = find_head(&self.shared, tenant, flow).await? else { return Ok(Vec::new()) };
         let newest = head.value.revision;
         let mut numbers = match also {
@@ -103,7 +110,8 @@ impl Resources {
             let scan = Scan::of(keys::replacements(tenant, flow)).descending().after(after).limit(100);
             let page = self.shared.store.scan(scan).await?;
             for entry in &page.entries {
-                let number = entry.key.parts_after(&keys::replacements(tenant, flow)).and_then(|mut parts| parts.number());
+                let number =
+                    entry.key.parts_after(&keys::replacements(tenant, flow)).and_then(|mut parts| parts.number());
                 let replaced: Timestamp = rows::decode(&entry.key, &entry.value)?;
                 match number {
                     // Younger ones were replaced later: from here on all have expired.
@@ -139,7 +147,7 @@ impl Resources {
             .collect();
         let mut found = Vec::with_capacity(pinned.len() + 1);
         for (slug, version) in pinned {
-            found.push(Resource::Version(self.catalogue.get(tenant, slug, version).await?.value));
+            found.push(Resource::Version(Box::new(self.catalogue.get(tenant, slug, version).await?.value)));
         }
         let expires_at = replaced.map(|replaced| replaced + self.revision_ttl);
         found.push(Resource::Revision { revision, expires_at });

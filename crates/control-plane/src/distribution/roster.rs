@@ -97,7 +97,10 @@ impl Roster {
                 let Some(roster) = roster.upgrade() else { return };
                 let newest = newest.borrow().0;
                 for (id, executor) in &roster.state.lock().executors {
-                    observer.observe(newest.saturating_sub(executor.known.serves.0), &[KeyValue::new("executor", id.clone())]);
+                    observer.observe(
+                        newest.saturating_sub(executor.known.serves.0),
+                        &[KeyValue::new("executor", id.clone())],
+                    );
                 }
             })
             .build();
@@ -132,7 +135,10 @@ impl Roster {
             last_nack: None,
         };
         tracing::info!(
-            executor = known.id, epoch = known.epoch, version = known.version, engine = known.engine,
+            executor = known.id,
+            epoch = known.epoch,
+            version = known.version,
+            engine = known.engine,
             "an executor connected"
         );
         let subscription = hello.subscription.clone();
@@ -159,9 +165,7 @@ impl Roster {
     /// The same, waiting until none is waiting, for at most so long.
     pub(crate) async fn wait(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
         let mut happened = self.happened.subscribe();
-        let done = async {
-            while self.rollout(tenant, commit).waiting > 0 && happened.changed().await.is_ok() {}
-        };
+        let done = async { while self.rollout(tenant, commit).waiting > 0 && happened.changed().await.is_ok() {} };
         // Either way the answer is how far it is now.
         let _in_time = tokio::time::timeout(wait, done).await;
         self.rollout(tenant, commit)

@@ -102,21 +102,22 @@ impl Session {
         let mut hint = self.distribution.shared.store.watch();
         loop {
             hint.borrow_and_update();
-            let retry = match self.state(told).await? {
-                Looked::Nothing => false,
+            let refused = match self.state(told).await? {
+                Looked::Nothing => None,
                 Looked::State(cursor) => self.answered(cursor, answers, told).await?,
             };
-            let behind = self.base.is_none_or(|base| base < *hint.borrow());
-            if retry || !behind {
-                self.rest(retry, &mut hint, answers, told).await?;
+            let serves_all = self.base.is_some_and(|base| base >= *hint.borrow());
+            if refused.is_some() || serves_all {
+                self.rest(refused, &mut hint, answers, told).await?;
             }
         }
     }
 
-    /// Waits for the next change; where a state was refused, for some time at most.
+    /// Waits for the next change. Where a state was refused it has to be one that the executor hears of, or every commit of
+    /// the platform would have the state told again; and it waits for some time at most.
     async fn rest(
         &mut self,
-        retry: bool,
+        mut refused: Option<Revision>,
         hint: &mut watch::Receiver<Revision>,
         answers: &mut mpsc::Receiver<Answer>,
         told: &mpsc::Sender<Event>,
@@ -125,21 +126,28 @@ impl Session {
         tokio::pin!(again);
         loop {
             tokio::select! {
-                changed = hint.changed() => return changed.map_err(|_ended| Ended::Gone),
-                () = &mut again, if retry => return Ok(()),
+                changed = hint.changed() => {
+                    changed.map_err(|_ended| Ended::Gone)?;
+                    let Some(after) = refused else { return Ok(()) };
+                    match self.heard(after).await? {
+                        Some(heard) if heard.is_nothing() => refused = Some(heard.through),
+                        _ => return Ok(()),
+                    }
+                }
+                () = &mut again, if refused.is_some() => return Ok(()),
                 answer = answers.recv() => self.unasked(answer)?,
                 _ = self.connected.changed() => self.tell_connected(told).await?,
             }
         }
     }
 
-    /// Waits until the executor has answered a state; whether it refused it.
+    /// Waits until the executor has answered a state; where it refused it, which one that was.
     async fn answered(
         &mut self,
         cursor: Revision,
         answers: &mut mpsc::Receiver<Answer>,
         told: &mpsc::Sender<Event>,
-    ) -> Result<bool, Ended> {
+    ) -> Result<Option<Revision>, Ended> {
         let asked = self.distribution.cursors.cursor(cursor);
         loop {
             tokio::select! {
@@ -148,13 +156,13 @@ impl Session {
                         self.base = Some(cursor);
                         self.place.serves(cursor);
                         self.distribution.shared.metrics.state("ack");
-                        return Ok(false);
+                        return Ok(None);
                     }
                     Some(Answer::Nack(nacked, reason)) if nacked == asked => {
                         tracing::warn!(executor = self.place.executor(), cursor = nacked, reason, "an executor refused a state");
                         self.distribution.shared.metrics.state("nack");
                         self.place.refused(reason);
-                        return Ok(true);
+                        return Ok(Some(cursor));
                     }
                     other => self.unasked(other)?,
                 },
@@ -175,47 +183,54 @@ impl Session {
         send(told, Event::Connected(connected)).await
     }
 
-    /// Tells what there is to tell.
-    async fn state(&mut self, told: &mpsc::Sender<Event>) -> Result<Looked, Ended> {
-        let Some(base) = self.base else { return self.full(told).await };
-        match self.distribution.shared.store.changes(base, MAX_PAGE).await.map_err(Error::from)? {
-            Changes::Compacted { .. } => self.full(told).await,
+    /// What was changed past a commit that the executor hears of; `None` where the store does not know any more.
+    async fn heard(&self, after: Revision) -> Result<Option<Heard>, Ended> {
+        match self.distribution.shared.store.changes(after, MAX_PAGE).await.map_err(Error::from)? {
+            Changes::Compacted { .. } => Ok(None),
             Changes::Entries { entries, through } => {
-                let (mut tenants, mut flows) = (BTreeSet::new(), BTreeMap::<(Slug, Slug), BTreeSet<u64>>::new());
+                let mut heard = Heard { through, tenants: BTreeSet::new(), flows: BTreeMap::new() };
                 for change in &entries {
                     match keys::subject(&change.key) {
                         Some(Subject::Tenant(tenant)) if self.subscription.has(&tenant) => {
-                            tenants.insert(tenant);
+                            heard.tenants.insert(tenant);
                         }
                         Some(Subject::Revision(tenant, flow, number)) if self.subscription.has(&tenant) => {
-                            flows.entry((tenant, flow)).or_default().insert(number);
+                            heard.flows.entry((tenant, flow)).or_default().insert(number);
                         }
                         _ => {}
                     }
                 }
-                if tenants.is_empty() && flows.is_empty() {
-                    // Nothing that it hears of: it serves all of it already.
-                    self.base = Some(through);
-                    self.place.serves(through);
-                    return Ok(Looked::Nothing);
-                }
-                self.begin(through, false, told).await?;
-                for tenant in &tenants {
-                    let event = match self.distribution.resources.tenant(tenant).await? {
-                        Ok(resource) => Event::Upsert(Box::new(resource)),
-                        Err(gone) => Event::Remove(gone),
-                    };
-                    send(told, event).await?;
-                }
-                let mut versions = Told::new();
-                for ((tenant, flow), numbers) in &flows {
-                    self.tell_flow(tenant, flow, Also::These(numbers), &mut versions, told).await?;
-                }
-                send(told, Event::End).await?;
-                self.distribution.shared.metrics.state("delta");
-                Ok(Looked::State(through))
+                Ok(Some(heard))
             }
         }
+    }
+
+    /// Tells what there is to tell.
+    async fn state(&mut self, told: &mpsc::Sender<Event>) -> Result<Looked, Ended> {
+        let Some(base) = self.base else { return self.full(told).await };
+        let Some(heard) = self.heard(base).await? else { return self.full(told).await };
+        let through = heard.through;
+        if heard.is_nothing() {
+            // It serves all of it already.
+            self.base = Some(through);
+            self.place.serves(through);
+            return Ok(Looked::Nothing);
+        }
+        self.begin(through, false, told).await?;
+        for tenant in &heard.tenants {
+            let event = match self.distribution.resources.tenant(tenant).await? {
+                Ok(resource) => Event::Upsert(Box::new(resource)),
+                Err(gone) => Event::Remove(gone),
+            };
+            send(told, event).await?;
+        }
+        let mut versions = Told::new();
+        for ((tenant, flow), numbers) in &heard.flows {
+            self.tell_flow(tenant, flow, Also::These(numbers), &mut versions, told).await?;
+        }
+        send(told, Event::End).await?;
+        self.distribution.shared.metrics.state("delta");
+        Ok(Looked::State(through))
     }
 
     async fn begin(&mut self, cursor: Revision, full: bool, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
@@ -293,6 +308,21 @@ enum Looked {
     Nothing,
     /// A state, which waits for its answer.
     State(Revision),
+}
+
+/// Changes that an executor hears of.
+struct Heard {
+    /// The last commit that was looked at.
+    through: Revision,
+    tenants: BTreeSet<Slug>,
+    /// Revisions that are new or were replaced, by flow.
+    flows: BTreeMap<(Slug, Slug), BTreeSet<u64>>,
+}
+
+impl Heard {
+    fn is_nothing(&self) -> bool {
+        self.tenants.is_empty() && self.flows.is_empty()
+    }
 }
 
 /// A session does not end by itself.

@@ -66,6 +66,16 @@ impl Flows {
         Flows { shared, tenants, catalogue }
     }
 
+    /// The tenants that have the flows.
+    pub(crate) fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    /// What they pin.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
     /// Makes a flow without slots, as revision 1. ALREADY_EXISTS `FLOW_EXISTS`.
     pub(crate) async fn create(&self, who: &str, tenant: &Slug, flow: &Slug, request_id: &str) -> Result<Saved, Error> {
         let request = RequestId::of(Some(tenant), request_id, "CreateFlow", flow)?;
@@ -113,12 +123,7 @@ impl Flows {
     }
 
     /// The flows of a tenant, by slug.
-    pub(crate) async fn list(
-        &self,
-        tenant: &Slug,
-        after: Option<Key>,
-        limit: usize,
-    ) -> Result<Page<FlowHead>, Error> {
+    pub(crate) async fn list(&self, tenant: &Slug, after: Option<Key>, limit: usize) -> Result<Page<FlowHead>, Error> {
         self.tenants.get(tenant).await?;
         let scan = Scan::of(keys::flows(tenant)).after(after).limit(limit);
         let page = crate::rows::scan::<FlowHead>(&*self.shared.store, scan).await?;
@@ -133,7 +138,8 @@ impl Flows {
 
     async fn head(&self, tenant: &Slug, flow: &Slug) -> Result<Row<FlowHead>, Error> {
         find_head(&self.shared, tenant, flow).await?.ok_or_else(|| {
-            Error::not_found("FLOW_NOT_FOUND", format!("tenant {tenant} has no flow {flow}")).about("flow", flow.as_str())
+            Error::not_found("FLOW_NOT_FOUND", format!("tenant {tenant} has no flow {flow}"))
+                .about("flow", flow.as_str())
         })
     }
 }

@@ -94,7 +94,13 @@ pub(super) async fn create(
             return Err(Error::new(Code::AlreadyExists, "FLOW_EXISTS", message).about("flow", flow.as_str()));
         }
         let now = flows.shared.clock.now();
-        let first = FlowRevision { tenant: tenant.clone(), flow: flow.clone(), revision: 1, created_at: now, slots: Vec::new() };
+        let first = FlowRevision {
+            tenant: tenant.clone(),
+            flow: flow.clone(),
+            revision: 1,
+            created_at: now,
+            slots: Vec::new(),
+        };
         let batch = Batch::new().exists(keys::tenant(tenant)).absent(keys::flow(tenant, flow));
         let record = AuditRecord::new(now, AuditKind::FlowCreated, tenant.clone(), who);
         let made = Made { next: first, former: None, record, attachment: None, warnings: Vec::new() };
@@ -106,6 +112,7 @@ pub(super) async fn create(
 
 /// Changes a flow. Without an etag a lost race is tried again on the newest revision; with a stale one it is ABORTED
 /// `ETAG_MISMATCH`.
+#[tracing::instrument(level = "info", name = "save_flow", skip_all, fields(tenant = %change.target().0, flow = %change.target().1))]
 pub(super) async fn change(
     flows: &Flows,
     who: &str,
@@ -119,12 +126,7 @@ pub(super) async fn change(
     saved
 }
 
-async fn try_change(
-    flows: &Flows,
-    who: &str,
-    change: Change<'_>,
-    request: Option<&RequestId>,
-) -> Result<Saved, Error> {
+async fn try_change(flows: &Flows, who: &str, change: Change<'_>, request: Option<&RequestId>) -> Result<Saved, Error> {
     let (tenant, flow, etag) = change.target();
     for _ in 0..MAX_TRIES {
         flows.tenants.get(tenant).await?;

@@ -4,9 +4,7 @@ use super::{answer, opened, tenant, to_wire_warnings};
 use crate::catalogue::{Action, Catalogue, Publish, Publisher};
 use crate::{keys, page};
 use bytes::{Bytes, BytesMut};
-use sluice_api::control::v1::{
-    self as wire, catalog_service_server::CatalogService, publish_version_request::Message,
-};
+use sluice_api::control::v1::{self as wire, catalog_service_server::CatalogService, publish_version_request::Message};
 use sluice_api::convert::{self, Ctx as _, Word as _};
 use sluice_api::status;
 use sluice_compiler::MAX_ARCHIVE_BYTES;
@@ -48,7 +46,11 @@ impl CatalogEdge {
         })
     }
 
-    async fn actions(&self, principal: Principal, asked: wire::ListActionsRequest) -> Result<wire::ListActionsResponse, Error> {
+    async fn actions(
+        &self,
+        principal: Principal,
+        asked: wire::ListActionsRequest,
+    ) -> Result<wire::ListActionsResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
         let after = page::after(&asked.page_token, &keys::actions(&tenant))?;
         let found = self.catalogue.actions(&tenant, after, page::size(asked.page_size)?).await?;
@@ -74,7 +76,11 @@ impl CatalogEdge {
         })
     }
 
-    async fn version(&self, principal: Principal, asked: wire::GetVersionRequest) -> Result<wire::GetVersionResponse, Error> {
+    async fn version(
+        &self,
+        principal: Principal,
+        asked: wire::GetVersionRequest,
+    ) -> Result<wire::GetVersionResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
         let slug = convert::slug(&asked.slug).ctx("slug")?;
         let found = self.catalogue.show(&tenant, &slug, &asked.version).await?;
@@ -87,7 +93,9 @@ async fn collect(chunks: &mut Streaming<wire::PublishVersionRequest>) -> Result<
     let mut archive = BytesMut::new();
     loop {
         match chunks.message().await.map_err(|status| status::from_status(&status))? {
-            None if archive.is_empty() => return Err(Error::field("chunk", "is required: a .tar.gz of the package's folder")),
+            None if archive.is_empty() => {
+                return Err(Error::field("chunk", "is required: a .tar.gz of the package's folder"));
+            }
             None => return Ok(archive.freeze()),
             Some(wire::PublishVersionRequest { message: Some(Message::Chunk(chunk)) }) => {
                 if chunk.len() > MAX_CHUNK_BYTES {
@@ -160,4 +168,3 @@ impl CatalogService for CatalogEdge {
         answer(self.version(principal, asked).await)
     }
 }
-

@@ -37,9 +37,10 @@ impl DistributionEdge {
 
     async fn fetch_bundle(&self, principal: Principal, asked: wire::FetchBundleRequest) -> Result<Vec<u8>, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let digest: Digest = asked.bundle_digest.parse().map_err(|wrong: crate::store::BlobError| {
-            Error::field("bundle_digest", wrong.to_string())
-        })?;
+        let digest: Digest = asked
+            .bundle_digest
+            .parse()
+            .map_err(|wrong: crate::store::BlobError| Error::field("bundle_digest", wrong.to_string()))?;
         self.distribution.bundle(&tenant, digest).await
     }
 
@@ -131,7 +132,11 @@ async fn listen(mut said_by: Streaming<wire::WatchRequest>, answers: mpsc::Sende
 }
 
 /// Sends what a session tells, in parts.
-async fn speak(mut told: mpsc::Receiver<Event>, mut parts: Parts, ready: &mpsc::Sender<Result<wire::WatchResponse, Status>>) {
+async fn speak(
+    mut told: mpsc::Receiver<Event>,
+    mut parts: Parts,
+    ready: &mpsc::Sender<Result<wire::WatchResponse, Status>>,
+) {
     while let Some(event) = told.recv().await {
         if let Some(message) = parts.take(event)
             && ready.send(Ok(message)).await.is_err()
@@ -145,7 +150,10 @@ async fn speak(mut told: mpsc::Receiver<Event>, mut parts: Parts, ready: &mpsc::
 impl DistributionService for DistributionEdge {
     type WatchStream = ReceiverStream<Result<wire::WatchResponse, Status>>;
 
-    async fn watch(&self, request: Request<Streaming<wire::WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<Streaming<wire::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let (principal, mut messages) = opened(request)?;
         operator(&principal).map_err(status::to_status)?;
         if self.drain.has_begun() {

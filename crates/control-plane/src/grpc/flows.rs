@@ -26,14 +26,22 @@ impl FlowEdge {
         FlowEdge { flows, distribution }
     }
 
-    async fn create(&self, principal: Principal, asked: wire::CreateFlowRequest) -> Result<wire::CreateFlowResponse, Error> {
+    async fn create(
+        &self,
+        principal: Principal,
+        asked: wire::CreateFlowRequest,
+    ) -> Result<wire::CreateFlowResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
         let flow = convert::slug(&asked.flow).ctx("flow")?;
         let saved = self.flows.create(&principal.name, &tenant, &flow, &asked.request_id).await?;
         Ok(wire::CreateFlowResponse { saved: Some(self.saved(saved).await?) })
     }
 
-    async fn attach(&self, principal: Principal, asked: wire::AttachActionRequest) -> Result<wire::AttachActionResponse, Error> {
+    async fn attach(
+        &self,
+        principal: Principal,
+        asked: wire::AttachActionRequest,
+    ) -> Result<wire::AttachActionResponse, Error> {
         let attach = Attach {
             tenant: tenant(&principal, &asked.tenant)?,
             flow: convert::slug(&asked.flow).ctx("flow")?,
@@ -51,7 +59,11 @@ impl FlowEdge {
         Ok(wire::AttachActionResponse { saved: Some(self.saved(saved).await?) })
     }
 
-    async fn pin(&self, principal: Principal, asked: wire::PinAttachmentRequest) -> Result<wire::PinAttachmentResponse, Error> {
+    async fn pin(
+        &self,
+        principal: Principal,
+        asked: wire::PinAttachmentRequest,
+    ) -> Result<wire::PinAttachmentResponse, Error> {
         let pin = Pinning {
             tenant: tenant(&principal, &asked.tenant)?,
             flow: convert::slug(&asked.flow).ctx("flow")?,
@@ -71,7 +83,11 @@ impl FlowEdge {
         Ok(wire::GetFlowResponse { flow: Some(flow), warnings: to_wire_warnings(shown.warnings) })
     }
 
-    async fn list(&self, principal: Principal, asked: wire::ListFlowsRequest) -> Result<wire::ListFlowsResponse, Error> {
+    async fn list(
+        &self,
+        principal: Principal,
+        asked: wire::ListFlowsRequest,
+    ) -> Result<wire::ListFlowsResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
         let after = page::after(&asked.page_token, &keys::flows(&tenant))?;
         let found = self.flows.list(&tenant, after, page::size(asked.page_size)?).await?;
@@ -81,7 +97,11 @@ impl FlowEdge {
         })
     }
 
-    async fn rollout(&self, principal: Principal, asked: wire::GetRolloutRequest) -> Result<wire::GetRolloutResponse, Error> {
+    async fn rollout(
+        &self,
+        principal: Principal,
+        asked: wire::GetRolloutRequest,
+    ) -> Result<wire::GetRolloutResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
         let flow = convert::slug(&asked.flow).ctx("flow")?;
         let wait = convert::duration(asked.wait, MAX_WAIT).ctx("wait")?;
@@ -120,7 +140,10 @@ fn summary(head: FlowHead) -> wire::FlowSummary {
 
 #[tonic::async_trait]
 impl FlowService for FlowEdge {
-    async fn create_flow(&self, request: Request<wire::CreateFlowRequest>) -> Result<Response<wire::CreateFlowResponse>, Status> {
+    async fn create_flow(
+        &self,
+        request: Request<wire::CreateFlowRequest>,
+    ) -> Result<Response<wire::CreateFlowResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.create(principal, asked).await)
     }
@@ -141,17 +164,26 @@ impl FlowService for FlowEdge {
         answer(self.pin(principal, asked).await)
     }
 
-    async fn get_flow(&self, request: Request<wire::GetFlowRequest>) -> Result<Response<wire::GetFlowResponse>, Status> {
+    async fn get_flow(
+        &self,
+        request: Request<wire::GetFlowRequest>,
+    ) -> Result<Response<wire::GetFlowResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.get(principal, asked).await)
     }
 
-    async fn list_flows(&self, request: Request<wire::ListFlowsRequest>) -> Result<Response<wire::ListFlowsResponse>, Status> {
+    async fn list_flows(
+        &self,
+        request: Request<wire::ListFlowsRequest>,
+    ) -> Result<Response<wire::ListFlowsResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.list(principal, asked).await)
     }
 
-    async fn get_rollout(&self, request: Request<wire::GetRolloutRequest>) -> Result<Response<wire::GetRolloutResponse>, Status> {
+    async fn get_rollout(
+        &self,
+        request: Request<wire::GetRolloutRequest>,
+    ) -> Result<Response<wire::GetRolloutResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.rollout(principal, asked).await)
     }

@@ -39,7 +39,9 @@ fn hello(message: wire::IngestRequest) -> Result<Hello, Error> {
     let Some(ingest_request::Message::Hello(hello)) = message.message else {
         return Err(violation("the first message is the hello"));
     };
-    for (field, number) in [("hello.epoch", hello.epoch), ("hello.first_unacked_sequence", hello.first_unacked_sequence)] {
+    for (field, number) in
+        [("hello.epoch", hello.epoch), ("hello.first_unacked_sequence", hello.first_unacked_sequence)]
+    {
         if number == 0 {
             return Err(Error::field(field, "is required; it counts from 1"));
         }
@@ -62,12 +64,15 @@ fn batch(message: wire::IngestRequest) -> Result<Records, Error> {
     }
     let (count, bytes) = (batch.records.len(), batch.encoded_len());
     if count == 0 || count > MAX_BATCH_RECORDS || bytes > MAX_BATCH_BYTES {
-        let message = format!("are {count} in {bytes} bytes; a batch takes 1 to {MAX_BATCH_RECORDS} in {MAX_BATCH_BYTES}");
+        let message =
+            format!("are {count} in {bytes} bytes; a batch takes 1 to {MAX_BATCH_RECORDS} in {MAX_BATCH_BYTES}");
         return Err(Error::field("batch.records", message));
     }
-    let records = batch.records.into_iter().enumerate().map(|(index, record)| {
-        AuditRecord::try_from(record).map_err(|wrong| wrong.at_index(index))
-    });
+    let records = batch
+        .records
+        .into_iter()
+        .enumerate()
+        .map(|(index, record)| AuditRecord::try_from(record).map_err(|wrong| wrong.at_index(index)));
     let records = records.collect::<Result<_, _>>().ctx("records").ctx("batch")?;
     Ok(Records { first: batch.first_sequence, records })
 }
@@ -89,7 +94,11 @@ fn to_wire(ingested: Ingested) -> wire::IngestResponse {
 
 /// Takes batches until the executor hangs up. Each is durable before the next is taken; those that come meanwhile wait in
 /// the connection, whose flow control slows the executor down.
-async fn take(mut ingest: Ingest, mut messages: Streaming<wire::IngestRequest>, answers: &Answers) -> Result<(), Status> {
+async fn take(
+    mut ingest: Ingest,
+    mut messages: Streaming<wire::IngestRequest>,
+    answers: &Answers,
+) -> Result<(), Status> {
     while let Ok(Some(message)) = messages.message().await {
         let taken = match batch(message) {
             Ok(records) => ingest.take(records).await,
@@ -107,7 +116,10 @@ async fn take(mut ingest: Ingest, mut messages: Streaming<wire::IngestRequest>, 
 impl AuditIngestService for IngestEdge {
     type IngestStream = ReceiverStream<Result<wire::IngestResponse, Status>>;
 
-    async fn ingest(&self, request: Request<Streaming<wire::IngestRequest>>) -> Result<Response<Self::IngestStream>, Status> {
+    async fn ingest(
+        &self,
+        request: Request<Streaming<wire::IngestRequest>>,
+    ) -> Result<Response<Self::IngestStream>, Status> {
         let (principal, mut messages) = opened(request)?;
         operator(&principal).map_err(status::to_status)?;
         if self.drain.has_begun() {

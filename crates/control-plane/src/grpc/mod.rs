@@ -78,8 +78,5 @@ fn draining() -> Status {
 }
 
 fn to_wire_warnings(warnings: Vec<Warning>) -> Vec<types::Warning> {
-    warnings
-        .into_iter()
-        .map(|Warning { code, message, pointer }| types::Warning { code, message, pointer })
-        .collect()
+    warnings.into_iter().map(|Warning { code, message, pointer }| types::Warning { code, message, pointer }).collect()
 }

@@ -57,12 +57,7 @@ impl Parts {
             return None;
         }
         self.bytes = bytes;
-        let next = wire::State {
-            part: self.part.part + 1,
-            upserts: Vec::new(),
-            removals: Vec::new(),
-            ..self.part
-        };
+        let next = wire::State { part: self.part.part + 1, upserts: Vec::new(), removals: Vec::new(), ..self.part };
         Some(state(std::mem::replace(&mut self.part, next)))
     }
 }
@@ -78,7 +73,7 @@ pub(super) fn to_wire(resource: Resource) -> wire::Resource {
             tenant: tenant.tenant.to_string(),
             allowed_redirect_origins: tenant.redirect_origins,
         }),
-        Resource::Version(version) => resource::Resource::Version((&version).into()),
+        Resource::Version(version) => resource::Resource::Version((&*version).into()),
         Resource::Revision { revision, expires_at } => {
             let etag = crate::flows::etag_of(&revision);
             resource::Resource::FlowRevision(wire::FlowRevision {

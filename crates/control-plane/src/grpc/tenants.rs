@@ -19,7 +19,11 @@ impl TenantEdge {
         TenantEdge { tenants }
     }
 
-    async fn create(&self, principal: Principal, asked: wire::CreateTenantRequest) -> Result<wire::CreateTenantResponse, Error> {
+    async fn create(
+        &self,
+        principal: Principal,
+        asked: wire::CreateTenantRequest,
+    ) -> Result<wire::CreateTenantResponse, Error> {
         operator(&principal)?;
         let tenant = convert::slug(&asked.tenant).ctx("tenant")?;
         let made = self.tenants.create(&principal.name, &tenant, &asked.request_id).await?;
@@ -31,7 +35,11 @@ impl TenantEdge {
         Ok(wire::GetTenantResponse { tenant: Some(to_wire(self.tenants.get(&tenant).await?.value)) })
     }
 
-    async fn list(&self, principal: Principal, asked: wire::ListTenantsRequest) -> Result<wire::ListTenantsResponse, Error> {
+    async fn list(
+        &self,
+        principal: Principal,
+        asked: wire::ListTenantsRequest,
+    ) -> Result<wire::ListTenantsResponse, Error> {
         let only = match &principal.kind {
             PrincipalKind::PlatformOperator => None,
             PrincipalKind::Tenant(own) => Some(own),
@@ -101,7 +109,10 @@ impl TenantService for TenantEdge {
         answer(self.create(principal, asked).await)
     }
 
-    async fn get_tenant(&self, request: Request<wire::GetTenantRequest>) -> Result<Response<wire::GetTenantResponse>, Status> {
+    async fn get_tenant(
+        &self,
+        request: Request<wire::GetTenantRequest>,
+    ) -> Result<Response<wire::GetTenantResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.get(principal, asked).await)
     }

@@ -1,8 +1,6 @@
 //! What a commit means, once for every adapter: its bounds, its preconditions, and which rows it writes.
 
-use super::{
-    Change, CommitError, Key, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Op, Revision, StoreError,
-};
+use super::{Change, CommitError, Key, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Op, Revision, StoreError};
 use std::collections::{HashMap, HashSet};
 
 /// What must hold for a batch to be applied.
@@ -160,8 +158,11 @@ impl Plan {
         if batch.writes.is_empty() {
             return Ok(None);
         }
-        let mut plan =
-            Plan { revision: Revision(newest.0 + 1), rows: Vec::with_capacity(batch.writes.len()), queues: HashMap::new() };
+        let mut plan = Plan {
+            revision: Revision(newest.0 + 1),
+            rows: Vec::with_capacity(batch.writes.len()),
+            queues: HashMap::new(),
+        };
         for write in batch.writes {
             let row = match write {
                 Write::Put(key, value) => (key, Some(value)),

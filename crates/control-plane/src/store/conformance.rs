@@ -385,7 +385,8 @@ async fn a_queue_goes_on_counting_when_its_rows_are_gone(store: Store) {
 
 async fn an_edit_and_its_outbox_row_stand_or_fall_together(store: Store) {
     let revision = put(&store, "flow", "1").await;
-    let edit = Batch::new().at(key("flow"), revision).put(key("flow"), b"2".to_vec()).append(key("outbox"), b"2".to_vec());
+    let edit =
+        Batch::new().at(key("flow"), revision).put(key("flow"), b"2".to_vec()).append(key("outbox"), b"2".to_vec());
     store.commit(edit.clone()).await.unwrap();
     assert!(store.commit(edit).await.is_err());
     assert_eq!(store.last_appended(&key("outbox")).await.unwrap(), 1);

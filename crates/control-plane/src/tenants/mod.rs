@@ -1,10 +1,10 @@
 //! Tenants, and where they may send their users.
 
 use crate::audit::outbox;
-use crate::shared::Shared;
 use crate::keys;
 use crate::requests::{self, RequestId, Seen};
 use crate::rows::{self, Page, Row};
+use crate::shared::Shared;
 use crate::store::{Batch, Key, Scan};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ impl Tenants {
                 Seen::New(keep) => keep,
             };
             if self.find(tenant).await?.is_some() {
-                let exists = Error::new(Code::AlreadyExists, "TENANT_EXISTS", format!("tenant {tenant} exists already"));
+                let exists =
+                    Error::new(Code::AlreadyExists, "TENANT_EXISTS", format!("tenant {tenant} exists already"));
                 return Err(exists.about("tenant", tenant.as_str()));
             }
             let now = self.shared.clock.now();
@@ -84,17 +85,24 @@ impl Tenants {
     /// A tenant; NOT_FOUND `TENANT_NOT_FOUND`. Every service asks it before it looks for anything of the tenant.
     pub(crate) async fn get(&self, tenant: &Slug) -> Result<Row<Tenant>, Error> {
         self.find(tenant).await?.ok_or_else(|| {
-            Error::not_found("TENANT_NOT_FOUND", format!("there is no tenant {tenant}")).about("tenant", tenant.as_str())
+            Error::not_found("TENANT_NOT_FOUND", format!("there is no tenant {tenant}"))
+                .about("tenant", tenant.as_str())
         })
     }
 
     /// The tenants by slug, `only` one of them where it is given.
-    pub(crate) async fn list(&self, only: Option<&Slug>, after: Option<Key>, limit: usize) -> Result<Page<Tenant>, Error> {
+    pub(crate) async fn list(
+        &self,
+        only: Option<&Slug>,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Page<Tenant>, Error> {
         if let Some(only) = only {
             let entries = self.find(only).await?.map(|row| row.value).into_iter().collect();
             return Ok(Page { entries, next: None });
         }
-        let page = rows::scan::<Tenant>(&*self.shared.store, Scan::of(keys::tenants()).after(after).limit(limit)).await?;
+        let page =
+            rows::scan::<Tenant>(&*self.shared.store, Scan::of(keys::tenants()).after(after).limit(limit)).await?;
         Ok(Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
     }
 
@@ -121,8 +129,11 @@ impl Tenants {
             match (change, to.binary_search(&origin)) {
                 (OriginChange::Add, Err(place)) if to.len() < MAX_REDIRECT_ORIGINS => to.insert(place, origin.clone()),
                 (OriginChange::Add, Err(_)) => {
-                    let message = format!("tenant {tenant} has {MAX_REDIRECT_ORIGINS} redirect origins, the most there may be");
-                    return Err(Error::precondition("TOO_MANY_REDIRECT_ORIGINS", message).about("tenant", tenant.as_str()));
+                    let message =
+                        format!("tenant {tenant} has {MAX_REDIRECT_ORIGINS} redirect origins, the most there may be");
+                    return Err(
+                        Error::precondition("TOO_MANY_REDIRECT_ORIGINS", message).about("tenant", tenant.as_str())
+                    );
                 }
                 (OriginChange::Add, Ok(_)) => {}
                 (OriginChange::Remove, Ok(place)) => {

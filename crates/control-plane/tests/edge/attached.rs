@@ -63,7 +63,8 @@ async fn a_config_that_is_no_json_is_refused() {
 async fn an_action_goes_only_where_it_is_made_for() {
     let plane = with_domain_check().await;
     let request = control::AttachActionRequest { trigger: "pre-login".into(), ..attachment("domain-check", "") };
-    let error = assert_refused(plane.attach(request).await, Code::InvalidArgument, "TRIGGER_NOT_SUPPORTED", &["trigger"]);
+    let error =
+        assert_refused(plane.attach(request).await, Code::InvalidArgument, "TRIGGER_NOT_SUPPORTED", &["trigger"]);
     assert!(error.message.contains("post-login"), "{error}");
     for trigger in ["", "post-logn", "POST-LOGIN"] {
         let request = control::AttachActionRequest { trigger: trigger.into(), ..attachment("domain-check", "") };
@@ -91,7 +92,12 @@ async fn actions_and_versions_that_are_not_there_are_not_found() {
     assert_refused(plane.attach(attachment("other", "")).await, Code::NotFound, "ACTION_NOT_FOUND", &[]);
     assert_refused(plane.attach(attachment("gate", "1.0.1")).await, Code::NotFound, "VERSION_NOT_FOUND", &[]);
     assert_refused(plane.attach(attachment("gate", "^2")).await, Code::NotFound, "VERSION_NOT_FOUND", &[]);
-    assert_refused(plane.attach(attachment("gate", "1.0.0+x")).await, Code::InvalidArgument, "INVALID_FIELD", &["version"]);
+    assert_refused(
+        plane.attach(attachment("gate", "1.0.0+x")).await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        &["version"],
+    );
     assert_refused(plane.attach(attachment("", "1.0.0")).await, Code::InvalidArgument, "INVALID_FIELD", &["slug"]);
     assert_unchanged(&plane).await;
 }
@@ -127,7 +133,10 @@ async fn policy_and_wall_limit_are_kept_and_bounded() {
     let shown = plane.flows().get_flow(shown).await.unwrap().into_inner();
     assert_eq!(shown.warnings.len(), 3);
     let attached = &shown.flow.unwrap().slots[0].attachments[0];
-    assert_eq!((attached.on_error(), attached.on_unavailable(), attached.wall_ms), (OnFailure::Continue, OnFailure::Continue, Some(5000)));
+    assert_eq!(
+        (attached.on_error(), attached.on_unavailable(), attached.wall_ms),
+        (OnFailure::Continue, OnFailure::Continue, Some(5000))
+    );
 }
 
 #[tokio::test]

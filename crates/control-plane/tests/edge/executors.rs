@@ -1,165 +1,17 @@
 //! What executors are told, and how far the platform knows them to be.
 
 use crate::support::{Plane, answered, archive, assert_refused, attachment, domain_check, exactly, gate, with_config};
+use crate::watching::{Executor, hello, only};
 use jiff::SignedDuration;
 use serde_json::json;
 use sluice_api::control::v1 as control;
 use sluice_api::distribution::v1 as wire;
-use sluice_api::distribution::v1::{hello::Subscription, resource, watch_request, watch_response};
+use sluice_api::distribution::v1::{resource, watch_request};
 use sluice_api::types::v1 as types;
 use sluice_api::{convert, status};
 use sluice_control_plane::config::PlaneConfig;
 use sluice_model::{Code, Error};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-
-/// An executor as the control plane sees it.
-struct Executor {
-    says: mpsc::Sender<wire::WatchRequest>,
-    hears: Streaming<wire::WatchResponse>,
-    /// How many executors are connected, by the last that was heard.
-    connected: u32,
-}
-
-/// A state, put together.
-#[derive(Debug)]
-struct State {
-    cursor: u64,
-    full: bool,
-    parts: u32,
-    upserts: Vec<resource::Resource>,
-    removals: Vec<wire::ResourceName>,
-}
-
-impl State {
-    /// The revisions of flows in it: flow, number, newest.
-    fn revisions(&self) -> Vec<(String, u64, bool)> {
-        let revision = |resource: &resource::Resource| match resource {
-            resource::Resource::FlowRevision(revision) => {
-                let flow = revision.flow.clone().unwrap();
-                assert_eq!(revision.newest, revision.expires_at.is_none());
-                Some((flow.flow, flow.revision, revision.newest))
-            }
-            _ => None,
-        };
-        self.upserts.iter().filter_map(revision).collect()
-    }
-
-    fn versions(&self) -> Vec<String> {
-        let version = |resource: &resource::Resource| match resource {
-            resource::Resource::Version(version) => Some(format!("{}/{}@{}", version.tenant, version.slug, version.version)),
-            _ => None,
-        };
-        self.upserts.iter().filter_map(version).collect()
-    }
-
-    fn tenants(&self) -> Vec<&wire::TenantState> {
-        let tenant = |resource| match resource {
-            &resource::Resource::Tenant(ref tenant) => Some(tenant),
-            _ => None,
-        };
-        self.upserts.iter().filter_map(tenant).collect()
-    }
-}
-
-fn hello(executor: &str) -> wire::Hello {
-    wire::Hello {
-        executor_id: executor.into(),
-        epoch: 1,
-        sluice_version: "0.1.0".into(),
-        engine: None,
-        subscription: Some(Subscription::All(wire::AllTenants {})),
-        resume_cursor: 0,
-    }
-}
-
-fn only(tenants: &[&str]) -> Option<Subscription> {
-    Some(Subscription::Tenants(wire::TenantSet { tenants: tenants.iter().map(ToString::to_string).collect() }))
-}
-
-impl Executor {
-    async fn connect(plane: &Plane, hello: wire::Hello) -> Executor {
-        Executor::try_connect(plane, watch_request::Message::Hello(hello)).await.unwrap()
-    }
-
-    async fn try_connect(plane: &Plane, first: watch_request::Message) -> Result<Executor, Error> {
-        let (says, said) = mpsc::channel(8);
-        says.send(wire::WatchRequest { message: Some(first) }).await.unwrap();
-        let hears = answered(plane.distribution().watch(ReceiverStream::new(said)).await)?;
-        Ok(Executor { says, hears, connected: 0 })
-    }
-
-    /// The next message, but for the number of executors.
-    async fn part(&mut self) -> Result<wire::State, Error> {
-        loop {
-            match self.hears.message().await.map_err(|status| status::from_status(&status))? {
-                Some(wire::WatchResponse { message: Some(watch_response::Message::State(state)) }) => {
-                    self.connected = state.connected_executors;
-                    return Ok(state);
-                }
-                Some(wire::WatchResponse { message: Some(watch_response::Message::Status(status)) }) => {
-                    self.connected = status.connected_executors;
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// The next state.
-    async fn state(&mut self) -> Result<State, Error> {
-        let mut first = self.part().await?;
-        let mut state = State { cursor: first.cursor, full: first.full, parts: 0, upserts: Vec::new(), removals: Vec::new() };
-        loop {
-            assert_eq!((first.cursor, first.full, first.part), (state.cursor, state.full, state.parts));
-            assert!(prost::Message::encoded_len(&first) <= 1 << 20 || first.upserts.len() == 1);
-            state.parts += 1;
-            state.upserts.extend(first.upserts.into_iter().map(|upsert| upsert.resource.unwrap()));
-            state.removals.extend(first.removals);
-            if first.last {
-                return Ok(state);
-            }
-            first = self.part().await?;
-        }
-    }
-
-    /// The next state, acknowledged.
-    async fn applied(&mut self) -> State {
-        let state = self.state().await.unwrap();
-        self.ack(state.cursor).await;
-        state
-    }
-
-    async fn ack(&self, cursor: u64) {
-        let message = Some(watch_request::Message::Ack(wire::Ack { cursor }));
-        self.says.send(wire::WatchRequest { message }).await.unwrap();
-    }
-
-    async fn nack(&self, cursor: u64) {
-        let nack = wire::Nack { cursor, reason: "no room".into(), resource: None };
-        self.says.send(wire::WatchRequest { message: Some(watch_request::Message::Nack(nack)) }).await.unwrap();
-    }
-
-    /// Waits until so many executors are connected.
-    async fn sees(&mut self, connected: u32) {
-        while self.connected != connected {
-            match self.hears.message().await.unwrap().unwrap().message.unwrap() {
-                watch_response::Message::Status(status) => self.connected = status.connected_executors,
-                watch_response::Message::State(state) => panic!("{state:?}"),
-            }
-        }
-    }
-
-    /// Why the stream ended.
-    async fn ended(mut self) -> Error {
-        loop {
-            if let Err(error) = self.part().await {
-                return error;
-            }
-        }
-    }
-}
 
 /// How far a revision has come, once `wait` is over or nobody is waiting.
 async fn rollout(plane: &Plane, revision: u64, wait: Duration) -> (u32, u32) {
@@ -192,7 +44,11 @@ async fn a_new_executor_is_told_everything_and_then_what_changes() {
 
     plane.create_tenant("acme-2").await;
     assert_eq!(executor.applied().await.tenants()[0].tenant, "acme-2");
-    let request = control::AddRedirectOriginRequest { tenant: "acme".into(), origin: "https://a.example".into(), ..Default::default() };
+    let request = control::AddRedirectOriginRequest {
+        tenant: "acme".into(),
+        origin: "https://a.example".into(),
+        ..Default::default()
+    };
     plane.tenants().add_redirect_origin(request).await.unwrap();
     assert_eq!(executor.applied().await.tenants()[0].allowed_redirect_origins, ["https://a.example"]);
 }
@@ -211,7 +67,10 @@ async fn a_version_comes_with_what_is_needed_to_run_it() {
         _ => None,
     });
     let version = version.unwrap();
-    assert_eq!((&version.digest, &version.bundle_digest, &version.limits), (&published.digest, &published.bundle_digest, &published.limits));
+    assert_eq!(
+        (&version.digest, &version.bundle_digest, &version.limits),
+        (&published.digest, &published.bundle_digest, &published.limits)
+    );
     assert_eq!((&version.config_schema, &version.published_on), (&published.config_schema, &published.published_on));
     let newest = state.upserts.into_iter().rev().find_map(|resource| match resource {
         resource::Resource::FlowRevision(revision) => revision.flow,
@@ -398,7 +257,10 @@ async fn everybody_is_told_how_many_are_connected() {
     drop(second);
     first.sees(1).await;
     let metrics = plane.telemetry.exposition().text().unwrap();
-    assert!(metrics.lines().any(|line| line.starts_with("sluice_watch_executors") && line.ends_with(" 1")), "{metrics}");
+    assert!(
+        metrics.lines().any(|line| line.starts_with("sluice_watch_executors") && line.ends_with(" 1")),
+        "{metrics}"
+    );
     assert!(metrics.contains("sluice_watch_lag{executor=\"e1\""), "{metrics}");
 }
 

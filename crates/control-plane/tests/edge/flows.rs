@@ -1,6 +1,8 @@
 //! Flows: their revisions, and who may change them.
 
-use crate::support::{Plane, answered, archive, assert_refused, attachment, domain_check, exactly, gate, package, with_config};
+use crate::support::{
+    Plane, answered, archive, assert_refused, attachment, domain_check, exactly, gate, package, with_config,
+};
 use serde_json::json;
 use sluice_api::control::v1 as control;
 use sluice_api::convert::json as wire_json;
@@ -39,7 +41,10 @@ async fn an_attached_action_is_the_next_revision_and_in_audit() {
     let slot = &flow.slots[0];
     assert_eq!((slot.trigger.as_str(), slot.budget_ms), ("post-login", 2000));
     let attached = &slot.attachments[0];
-    assert_eq!((attached.attachment.as_str(), attached.slug.as_str(), attached.version.as_str()), (saved.attachment.as_str(), "gate", "1.0.0"));
+    assert_eq!(
+        (attached.attachment.as_str(), attached.slug.as_str(), attached.version.as_str()),
+        (saved.attachment.as_str(), "gate", "1.0.0")
+    );
     assert_eq!((attached.enabled, attached.position, attached.wall_ms), (true, 1, None));
     assert_eq!((attached.on_error(), attached.on_unavailable()), (OnFailure::Block, OnFailure::Block));
     // The former revision is as it was.
@@ -49,7 +54,10 @@ async fn an_attached_action_is_the_next_revision_and_in_audit() {
     let record = records.last().unwrap();
     assert_eq!(record.kind, "flow.action_attached");
     assert_eq!((record.flow.as_str(), record.flow_revision, record.trigger.as_str()), ("login", 2, "post-login"));
-    assert_eq!((record.slug.as_str(), record.version.as_str(), &record.attachment), ("gate", "1.0.0", &saved.attachment));
+    assert_eq!(
+        (record.slug.as_str(), record.version.as_str(), &record.attachment),
+        ("gate", "1.0.0", &saved.attachment)
+    );
     assert_eq!((record.principal.as_str(), &record.from), ("platform-operator", &None));
     let to = wire_json::value(record.to.clone().unwrap()).unwrap();
     assert_eq!(
@@ -65,7 +73,9 @@ async fn a_range_is_resolved_once_and_later_versions_change_nothing() {
     plane.publish("acme", &gate("2")).await.unwrap();
     plane.publish_as(exactly("1.3.0"), archive(&gate("3"))).await.unwrap();
     plane.publish_as(exactly("2.0.0-beta.1"), archive(&gate("4"))).await.unwrap();
-    for (pin, expected) in [("", "1.3.0"), ("^1.0", "1.3.0"), ("~1.0", "1.0.1"), ("1.0.0", "1.0.0"), ("2.0.0-beta.1", "2.0.0-beta.1")] {
+    for (pin, expected) in
+        [("", "1.3.0"), ("^1.0", "1.3.0"), ("~1.0", "1.0.1"), ("1.0.0", "1.0.0"), ("2.0.0-beta.1", "2.0.0-beta.1")]
+    {
         let saved = plane.attach(attachment("gate", pin)).await.unwrap();
         let flow = plane.flow("acme", "login", 0).await.unwrap();
         let attached = flow.slots[0].attachments.iter().find(|found| found.attachment == saved.attachment).unwrap();
@@ -103,9 +113,13 @@ async fn slots_stand_in_the_order_in_which_a_sign_in_comes_to_them() {
     let flow = plane.flow("acme", "login", 0).await.unwrap();
     let triggers: Vec<&str> = flow.slots.iter().map(|slot| slot.trigger.as_str()).collect();
     assert_eq!(triggers, ["pre-login", "post-login"]);
-    let listed = plane.flows().list_flows(control::ListFlowsRequest { tenant: "acme".into(), ..Default::default() }).await;
+    let listed =
+        plane.flows().list_flows(control::ListFlowsRequest { tenant: "acme".into(), ..Default::default() }).await;
     let listed = listed.unwrap().into_inner().flows;
-    assert_eq!((listed[0].triggers.clone(), listed[0].attachments, listed[0].revision), (vec!["pre-login".into(), "post-login".into()], 2, 3));
+    assert_eq!(
+        (listed[0].triggers.clone(), listed[0].attachments, listed[0].revision),
+        (vec!["pre-login".into(), "post-login".into()], 2, 3)
+    );
     assert_eq!(listed[0].etag, flow.etag);
 }
 
@@ -120,7 +134,10 @@ async fn a_pin_keeps_the_attachment_and_changes_its_version() {
     assert_eq!(version(plane.flow("acme", "login", 0).await.unwrap()), "1.0.1");
     assert_eq!(version(plane.flow("acme", "login", 2).await.unwrap()), "1.0.0");
     let record = plane.records("acme").await.pop().unwrap();
-    assert_eq!((record.kind.as_str(), record.flow_revision, record.version.as_str()), ("flow.action_updated", 3, "1.0.1"));
+    assert_eq!(
+        (record.kind.as_str(), record.flow_revision, record.version.as_str()),
+        ("flow.action_updated", 3, "1.0.1")
+    );
     let version = |value: Option<prost_types::Value>| wire_json::value(value.unwrap()).unwrap()["version"].clone();
     assert_eq!((version(record.from), version(record.to)), (json!("1.0.0"), json!("1.0.1")));
 }
@@ -136,7 +153,12 @@ async fn a_pin_that_cannot_be_is_refused_and_changes_nothing() {
     assert_refused(plane.pin("login", "at-nothing", "1.0.0").await, Code::NotFound, "ATTACHMENT_NOT_FOUND", &[]);
     assert_refused(plane.pin("login", "", "1.0.0").await, Code::InvalidArgument, "INVALID_FIELD", &["attachment"]);
     assert_refused(plane.pin("other", &saved.attachment, "1.0.0").await, Code::NotFound, "FLOW_NOT_FOUND", &[]);
-    assert_refused(plane.pin("login", &saved.attachment, "x").await, Code::InvalidArgument, "INVALID_FIELD", &["version"]);
+    assert_refused(
+        plane.pin("login", &saved.attachment, "one").await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        &["version"],
+    );
     // A version whose schema refuses the config that is there.
     let mut other = domain_check();
     let schema = other[2].1.replace("\"minLength\": 3", "\"minLength\": 30");
@@ -217,7 +239,8 @@ async fn flows_are_the_tenants_own() {
     assert_refused(plane.flow("acme-2", "login", 0).await, Code::NotFound, "FLOW_NOT_FOUND", &[]);
     let saved = plane.create_flow("acme-2", "login").await.unwrap();
     assert_eq!(saved.revision, 1);
-    let listed = plane.flows().list_flows(control::ListFlowsRequest { tenant: "acme-2".into(), ..Default::default() }).await;
+    let listed =
+        plane.flows().list_flows(control::ListFlowsRequest { tenant: "acme-2".into(), ..Default::default() }).await;
     assert_eq!(listed.unwrap().into_inner().flows.len(), 1);
     plane.attach(attachment("gate", "")).await.unwrap();
     assert_eq!(plane.flow("acme-2", "login", 0).await.unwrap().revision, 1);
@@ -226,15 +249,29 @@ async fn flows_are_the_tenants_own() {
 #[tokio::test]
 async fn an_action_counts_once_a_slot_that_has_it() {
     let plane = Plane::with_gate().await;
-    plane.publish("acme", &package("slug = \"other\"\nname = \"Other\"\ntriggers = [\"post-login\"]\n", "export const execute = () => ({ kind: 'continue' })")).await.unwrap();
+    plane
+        .publish(
+            "acme",
+            &package(
+                "slug = \"other\"\nname = \"Other\"\ntriggers = [\"post-login\"]\n",
+                "export const execute = () => ({ kind: 'continue' })",
+            ),
+        )
+        .await
+        .unwrap();
     plane.create_flow("acme", "second").await.unwrap();
-    let attach = |flow: &str, trigger: &str| {
-        control::AttachActionRequest { flow: flow.into(), trigger: trigger.into(), ..attachment("gate", "") }
+    let attach = |flow: &str, trigger: &str| control::AttachActionRequest {
+        flow: flow.into(),
+        trigger: trigger.into(),
+        ..attachment("gate", "")
     };
     // Twice in one slot, once in another slot, once in another flow: three slots.
-    for (flow, trigger) in [("login", "post-login"), ("login", "post-login"), ("login", "pre-login"), ("second", "pre-login")] {
+    for (flow, trigger) in
+        [("login", "post-login"), ("login", "post-login"), ("login", "pre-login"), ("second", "pre-login")]
+    {
         plane.attach(attach(flow, trigger)).await.unwrap();
     }
-    let counts: Vec<(String, u32)> = plane.actions("acme").await.into_iter().map(|action| (action.slug, action.attached)).collect();
+    let counts: Vec<(String, u32)> =
+        plane.actions("acme").await.into_iter().map(|action| (action.slug, action.attached)).collect();
     assert_eq!(counts, [("gate".to_owned(), 3), ("other".to_owned(), 0)]);
 }

@@ -53,7 +53,11 @@ impl Spool {
         spool
     }
 
-    async fn sends(&mut self, first_sequence: u64, records: Vec<types::AuditRecord>) -> Result<ingest_response::Message, Error> {
+    async fn sends(
+        &mut self,
+        first_sequence: u64,
+        records: Vec<types::AuditRecord>,
+    ) -> Result<ingest_response::Message, Error> {
         let batch = ingest_request::Message::Batch(wire::IngestBatch { first_sequence, records });
         self.says.send(wire::IngestRequest { message: Some(batch) }).await.unwrap();
         self.hears().await
@@ -153,7 +157,10 @@ async fn what_executors_may_not_send_is_refused_by_its_field() {
     for (bad, field) in [
         (wire::IngestHello { executor_id: String::new(), epoch: 1, first_unacked_sequence: 1 }, "hello.executor_id"),
         (wire::IngestHello { executor_id: "e".into(), epoch: 0, first_unacked_sequence: 1 }, "hello.epoch"),
-        (wire::IngestHello { executor_id: "e".into(), epoch: 1, first_unacked_sequence: 0 }, "hello.first_unacked_sequence"),
+        (
+            wire::IngestHello { executor_id: "e".into(), epoch: 1, first_unacked_sequence: 0 },
+            "hello.first_unacked_sequence",
+        ),
     ] {
         let error = Spool::open(&plane, ingest_request::Message::Hello(bad)).await.err().unwrap();
         assert_refused::<()>(Err(error), Code::InvalidArgument, "INVALID_FIELD", &[field]);

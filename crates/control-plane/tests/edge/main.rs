@@ -14,3 +14,4 @@ mod requests;
 mod restart;
 mod support;
 mod tenants;
+mod watching;

@@ -24,9 +24,9 @@ async fn refused(plane: &Plane, files: &[(&str, &str)], places: &[&str]) -> Erro
 #[tokio::test]
 async fn a_mistake_in_the_source_is_told_at_its_place_with_an_excerpt() {
     let plane = Plane::with_acme().await;
-    let code = "export async function execute(input) {\n  return { kind: 'continue'\n}\n";
-    let error = assert_refused_somewhere(plane.publish("acme", &package(GATE, code)).await, "src/index.ts:3:");
-    assert!(error.fields[0].message.contains("\n3 | }"), "{:?}", error.fields[0]);
+    let code = "export async function execute(input) {\n  const n = = 1\n  return { kind: 'continue' }\n}\n";
+    let error = assert_refused_somewhere(plane.publish("acme", &package(GATE, code)).await, "src/index.ts:2:13");
+    assert!(error.fields[0].message.contains("\n2 |   const n = = 1\n  |             ^"), "{:?}", error.fields[0]);
     assert_nothing_left(&plane).await;
 }
 
@@ -42,13 +42,13 @@ fn assert_refused_somewhere<T: std::fmt::Debug>(result: Result<T, Error>, place:
 async fn all_mistakes_of_action_toml_are_told_at_once() {
     let plane = Plane::with_acme().await;
     let manifest = "slug = \"Gate\"\nname = \"Gate\"\ntriggers = [\"post-logn\"]\ncolour = \"red\"\n";
-    let error = refused(
-        &plane,
-        &package(manifest, CONTINUE),
-        &["action.toml:1:8", "action.toml:3:13", "action.toml:4:1"],
-    )
-    .await;
-    assert!(error.fields[1].message.contains("did you mean \\\"post-login\\\"") || error.fields[1].message.contains("post-login"));
+    let error =
+        refused(&plane, &package(manifest, CONTINUE), &["action.toml:1:8", "action.toml:3:13", "action.toml:4:1"])
+            .await;
+    assert!(
+        error.fields[1].message.contains("did you mean \\\"post-login\\\"")
+            || error.fields[1].message.contains("post-login")
+    );
     assert!(error.fields[2].message.contains("unknown key \"colour\""), "{:?}", error.fields[2]);
 }
 
@@ -94,14 +94,19 @@ async fn a_top_level_that_waits_for_ever_is_refused() {
 async fn a_case_that_does_not_pass_is_refused_with_the_difference() {
     let plane = Plane::with_acme().await;
     let case = |kind: &str| {
-        format!(r#"[{{"name": "outsiders", "trigger": "post-login", "input": {{}}, "expect": {{"outcome": {{"kind": "{kind}"}}}}}}]"#)
+        format!(
+            r#"[{{"name": "outsiders", "trigger": "post-login", "input": {{}}, "expect": {{"outcome": {{"kind": "{kind}"}}}}}}]"#
+        )
     };
     let (blocks, continues) = (case("block"), case("continue"));
     let mut files = package(GATE, CONTINUE);
     files.push(("tests/first.json", &blocks));
     let error = refused(&plane, &files, &["tests/first.json"]).await;
     let told = &error.fields[0].message;
-    assert!(told.contains("outsiders") && told.contains(r#"/outcome/kind: expected "block", got "continue""#), "{told}");
+    assert!(
+        told.contains("outsiders") && told.contains(r#"/outcome/kind: expected "block", got "continue""#),
+        "{told}"
+    );
     files[2].1 = &continues;
     assert!(plane.publish("acme", &files).await.unwrap().created);
 }
@@ -210,7 +215,8 @@ async fn a_stream_that_is_not_a_header_and_chunks_is_refused() {
     let chunk = || Message::Chunk(archive(&package(GATE, CONTINUE)).into());
     let no_header = plane.publish_messages(vec![chunk()]).await;
     assert_refused(no_header, Code::InvalidArgument, "PROTOCOL_VIOLATION", &["header"]);
-    let two = plane.publish_messages(vec![Message::Header(header("acme")), chunk(), Message::Header(header("acme"))]).await;
+    let two =
+        plane.publish_messages(vec![Message::Header(header("acme")), chunk(), Message::Header(header("acme"))]).await;
     assert_refused(two, Code::InvalidArgument, "PROTOCOL_VIOLATION", &["header"]);
     let nothing = plane.publish_messages(vec![Message::Header(header("acme"))]).await;
     assert_refused(nothing, Code::InvalidArgument, "INVALID_FIELD", &["chunk"]);

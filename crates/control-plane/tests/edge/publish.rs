@@ -1,6 +1,8 @@
 //! Publishing: which version a package becomes.
 
-use crate::support::{GATE, Plane, archive, assert_refused, attachment, bump, domain_check, exactly, gate, header, package};
+use crate::support::{
+    GATE, Plane, archive, assert_refused, attachment, bump, domain_check, exactly, gate, header, package,
+};
 use sluice_api::control::v1::{self as control, Bump};
 use sluice_model::Code;
 
@@ -15,22 +17,31 @@ async fn a_published_version_is_shown_as_it_was_published() {
     let published = plane.publish("acme", &domain_check()).await.unwrap();
     let version = published.version.unwrap();
     assert!(published.created);
-    assert_eq!((version.slug.as_str(), version.version.as_str(), version.name.as_str()), ("domain-check", "1.0.0", "Domain check"));
+    assert_eq!(
+        (version.slug.as_str(), version.version.as_str(), version.name.as_str()),
+        ("domain-check", "1.0.0", "Domain check")
+    );
     assert_eq!(version.triggers, ["post-login"]);
     let limits = version.limits.unwrap();
     assert_eq!((limits.cpu_ms, limits.wall_ms), (50, 300));
     assert!(version.config_schema.as_ref().unwrap().fields.contains_key("properties"));
     assert_eq!((version.digest.len(), version.bundle_digest.len()), (64, 64));
     assert_eq!(version.published_by, "platform-operator");
-    assert!(version.published_on.as_ref().is_some_and(|engine| engine.engine.len() == 64 && engine.base_image.len() == 64));
+    assert!(
+        version.published_on.as_ref().is_some_and(|engine| engine.engine.len() == 64 && engine.base_image.len() == 64)
+    );
     for pin in ["", "1.0.0", "^1", "*"] {
-        let request = control::GetVersionRequest { tenant: "acme".into(), slug: "domain-check".into(), version: pin.into() };
+        let request =
+            control::GetVersionRequest { tenant: "acme".into(), slug: "domain-check".into(), version: pin.into() };
         assert_eq!(plane.catalog().get_version(request).await.unwrap().into_inner().version.as_ref(), Some(&version));
     }
     let actions = plane.actions("acme").await;
     assert_eq!(actions.len(), 1);
     let action = &actions[0];
-    assert_eq!((action.slug.as_str(), action.name.as_str(), action.newest.as_str()), ("domain-check", "Domain check", "1.0.0"));
+    assert_eq!(
+        (action.slug.as_str(), action.name.as_str(), action.newest.as_str()),
+        ("domain-check", "Domain check", "1.0.0")
+    );
     assert_eq!((action.kind(), action.attached), (sluice_api::types::v1::ActionKind::Custom, 0));
     let records = plane.records("acme").await;
     let record = records.last().unwrap();
@@ -61,7 +72,10 @@ async fn the_next_version_is_what_the_caller_asks_for() {
     assert_eq!(plane.versions("acme", "gate").await, versions);
     assert_eq!(plane.actions("acme").await[0].newest, "3.0.0-beta.1");
     // Nothing that changed nothing is in audit.
-    assert_eq!(plane.kinds("acme").await.iter().filter(|kind| *kind == "flow.action_published").count(), versions.len());
+    assert_eq!(
+        plane.kinds("acme").await.iter().filter(|kind| *kind == "flow.action_published").count(),
+        versions.len()
+    );
 }
 
 #[tokio::test]
@@ -86,7 +100,12 @@ async fn a_version_that_is_none_is_refused() {
         assert_refused(refused, Code::InvalidArgument, "INVALID_FIELD", &["version"]);
     }
     let unknown = control::PublishHeader { next: Some(control::publish_header::Next::Bump(9)), ..header("acme") };
-    assert_refused(plane.publish_as(unknown, archive(&gate("1"))).await, Code::InvalidArgument, "INVALID_FIELD", &["bump"]);
+    assert_refused(
+        plane.publish_as(unknown, archive(&gate("1"))).await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        &["bump"],
+    );
     assert_eq!(plane.actions("acme").await, []);
     assert_eq!(plane.kinds("acme").await, ["tenant.created"]);
 }
@@ -182,7 +201,9 @@ async fn split_of_a_publish_of_200_lines() {
     for round in 0..21 {
         let mut code = String::from("type Input = { user: null | { email?: string } }\n");
         for line in 0..196 {
-            code.push_str(&format!("const f{line} = (input: Input): number => (input.user?.email ?? '').length + {line} + {round}\n"));
+            code.push_str(&format!(
+                "const f{line} = (input: Input): number => (input.user?.email ?? '').length + {line} + {round}\n"
+            ));
         }
         code.push_str("export async function execute(input: Input) {\n");
         code.push_str("  return { kind: f0(input) + f195(input) > 0 ? 'continue' : 'block' }\n}\n");

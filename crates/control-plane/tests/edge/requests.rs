@@ -61,16 +61,25 @@ async fn a_publish_that_is_sent_again_gets_its_version_whatever_came_between() {
 #[tokio::test]
 async fn origins_that_are_sent_again_are_changed_once() {
     let plane = Plane::with_acme().await;
-    let add = control::AddRedirectOriginRequest { tenant: "acme".into(), origin: "https://a.example".into(), request_id: "r1".into() };
+    let add = control::AddRedirectOriginRequest {
+        tenant: "acme".into(),
+        origin: "https://a.example".into(),
+        request_id: "r1".into(),
+    };
     plane.tenants().add_redirect_origin(add.clone()).await.unwrap();
-    let remove = control::RemoveRedirectOriginRequest { tenant: "acme".into(), origin: "https://a.example".into(), request_id: "r2".into() };
+    let remove = control::RemoveRedirectOriginRequest {
+        tenant: "acme".into(),
+        origin: "https://a.example".into(),
+        request_id: "r2".into(),
+    };
     plane.tenants().remove_redirect_origin(remove.clone()).await.unwrap();
     // Both answers come again, and neither is done again.
     plane.tenants().add_redirect_origin(add).await.unwrap();
     plane.tenants().remove_redirect_origin(remove).await.unwrap();
     let list = control::ListRedirectOriginsRequest { tenant: "acme".into(), ..Default::default() };
     assert_eq!(plane.tenants().list_redirect_origins(list).await.unwrap().into_inner().origins, [""; 0]);
-    let updates = plane.kinds("acme").await.into_iter().filter(|kind| kind == "tenant.redirect_origins_updated").count();
+    let updates =
+        plane.kinds("acme").await.into_iter().filter(|kind| kind == "tenant.redirect_origins_updated").count();
     assert_eq!(updates, 2);
 }
 

@@ -29,12 +29,7 @@ fn a_setting_that_is_wrong_is_refused_at_start_by_its_name() {
         ("listen=0.0.0.0:7070", "loopback"),
         ("colour=red", "colour"),
     ] {
-        let ended = Command::new(PROGRAM)
-            .arg("--data")
-            .arg(folder.path())
-            .args(["--set", setting])
-            .output()
-            .unwrap();
+        let ended = Command::new(PROGRAM).arg("--data").arg(folder.path()).args(["--set", setting]).output().unwrap();
         let told = String::from_utf8(ended.stderr).unwrap();
         let name = setting.split('=').next().unwrap();
         assert_eq!(ended.status.code(), Some(1), "{told}");

@@ -6,10 +6,10 @@ use sluice_api::control::v1::{
     audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
     flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
 };
+use sluice_api::convert::json;
 use sluice_api::distribution::v1::{
     audit_ingest_service_client::AuditIngestServiceClient, distribution_service_client::DistributionServiceClient,
 };
-use sluice_api::convert::json;
 use sluice_api::{status, types::v1 as types};
 use sluice_compiler::ChildOptions;
 use sluice_control_plane::config::PlaneConfig;
@@ -141,12 +141,17 @@ impl Plane {
     }
 
     pub(crate) async fn create_flow(&self, tenant: &str, flow: &str) -> Result<control::SavedFlow, Error> {
-        let request = control::CreateFlowRequest { tenant: tenant.into(), flow: flow.into(), request_id: String::new() };
+        let request =
+            control::CreateFlowRequest { tenant: tenant.into(), flow: flow.into(), request_id: String::new() };
         Ok(answered(self.flows().create_flow(request).await)?.saved.unwrap())
     }
 
     /// Publishes files as the next version.
-    pub(crate) async fn publish(&self, tenant: &str, files: &[(&str, &str)]) -> Result<control::PublishVersionResponse, Error> {
+    pub(crate) async fn publish(
+        &self,
+        tenant: &str,
+        files: &[(&str, &str)],
+    ) -> Result<control::PublishVersionResponse, Error> {
         self.publish_as(header(tenant), archive(files)).await
     }
 
@@ -241,7 +246,12 @@ pub(crate) fn answered<T>(answer: Result<Response<T>, Status>) -> Result<T, Erro
 
 /// What a refusal says, checked in one line: its code, its reason, and the fields that it names.
 #[track_caller]
-pub(crate) fn assert_refused<T: std::fmt::Debug>(result: Result<T, Error>, code: Code, reason: &str, fields: &[&str]) -> Error {
+pub(crate) fn assert_refused<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+    code: Code,
+    reason: &str,
+    fields: &[&str],
+) -> Error {
     let error = result.expect_err("it is refused");
     let named: Vec<&str> = error.fields.iter().map(|field| field.field.as_str()).collect();
     assert_eq!((error.code, &*error.reason, named.as_slice()), (code, reason, fields), "{error:?}");
@@ -272,7 +282,10 @@ pub(crate) fn attachment(slug: &str, version: &str) -> control::AttachActionRequ
     }
 }
 
-pub(crate) fn with_config(request: control::AttachActionRequest, config: serde_json::Value) -> control::AttachActionRequest {
+pub(crate) fn with_config(
+    request: control::AttachActionRequest,
+    config: serde_json::Value,
+) -> control::AttachActionRequest {
     let serde_json::Value::Object(config) = config else { unreachable!("configs are objects") };
     control::AttachActionRequest { config: Some(json::to_struct(config)), ..request }
 }
@@ -300,7 +313,8 @@ pub(crate) const GATE: &str = "slug = \"gate\"\nname = \"Gate\"\ntriggers = [\"p
 
 /// The package of `gate`; `reason` makes its content differ.
 pub(crate) fn gate(reason: &str) -> Vec<(&'static str, &'static str)> {
-    let code = format!("export async function execute(input) {{ return {{ kind: 'continue', reason_code: 'r{reason}' }} }}\n");
+    let code =
+        format!("export async function execute(input) {{ return {{ kind: 'continue', reason_code: 'r{reason}' }} }}\n");
     vec![("action.toml", GATE), ("src/index.ts", String::leak(code))]
 }
 
@@ -312,7 +326,10 @@ pub(crate) fn package<'a>(manifest: &'a str, code: &'a str) -> Vec<(&'a str, &'a
 /// The package of `domain-check`, whose config is a list of domains.
 pub(crate) fn domain_check() -> Vec<(&'static str, &'static str)> {
     vec![
-        ("action.toml", "slug = \"domain-check\"\nname = \"Domain check\"\ntriggers = [\"post-login\"]\n[limits]\nwall_ms = 300\n"),
+        (
+            "action.toml",
+            "slug = \"domain-check\"\nname = \"Domain check\"\ntriggers = [\"post-login\"]\n[limits]\nwall_ms = 300\n",
+        ),
         ("src/index.ts", "export const execute = (input) => ({ kind: 'continue' })\n"),
         (
             "schema.json",

@@ -35,7 +35,8 @@ async fn a_tenant_is_made_once_and_shown() {
     let plane = Plane::start().await;
     let made = create(&plane, "acme").await.unwrap();
     assert_eq!(made.created_at, Some(sluice_api::convert::to_timestamp(plane.clock.now())));
-    let shown = answered(plane.tenants().get_tenant(control::GetTenantRequest { tenant: "acme".into() }).await).unwrap();
+    let shown =
+        answered(plane.tenants().get_tenant(control::GetTenantRequest { tenant: "acme".into() }).await).unwrap();
     assert_eq!(shown.tenant, Some(made));
     let again = assert_refused(create(&plane, "acme").await, Code::AlreadyExists, "TENANT_EXISTS", &[]);
     assert_eq!(again.resource.unwrap().name, "acme");
@@ -99,7 +100,8 @@ async fn tenants_are_listed_page_by_page() {
         }
     }
     assert_eq!(found, ["a", "a-1", "b", "b-2", "c"]);
-    for (page_size, page_token, field) in [(1001, "", "page_size"), (0, "bm9wZQ", "page_token"), (0, "%", "page_token")] {
+    for (page_size, page_token, field) in [(1001, "", "page_size"), (0, "bm9wZQ", "page_token"), (0, "%", "page_token")]
+    {
         let request = control::ListTenantsRequest { page_size, page_token: page_token.into() };
         let refused = answered(plane.tenants().list_tenants(request).await);
         assert_refused(refused, Code::InvalidArgument, "INVALID_FIELD", &[field]);
@@ -118,7 +120,9 @@ async fn redirect_origins_are_kept_as_browsers_write_them() {
     assert_eq!(origins(&plane).await, ["https://app.example.com:8443"]);
     let gone = change(&plane, false, "https://app.example.com").await;
     assert_refused(gone, Code::NotFound, "REDIRECT_ORIGIN_NOT_FOUND", &[]);
-    for bad in ["", "app.example.com", "ftp://a.example", "https://a.example/path", "https://u@a.example", "http://a.example"] {
+    for bad in
+        ["", "app.example.com", "ftp://a.example", "https://a.example/path", "https://u@a.example", "http://a.example"]
+    {
         assert_refused(change(&plane, true, bad).await, Code::InvalidArgument, "INVALID_FIELD", &["origin"]);
     }
     assert_eq!(origins(&plane).await, ["https://app.example.com:8443"]);
@@ -127,7 +131,8 @@ async fn redirect_origins_are_kept_as_browsers_write_them() {
     let kinds: Vec<&str> = records.iter().map(|record| record.kind.as_str()).collect();
     let updated = "tenant.redirect_origins_updated";
     assert_eq!(kinds, ["tenant.created", updated, updated, updated]);
-    let pictured = |value: &Option<prost_types::Value>| sluice_api::convert::json::value(value.clone().unwrap()).unwrap();
+    let pictured =
+        |value: &Option<prost_types::Value>| sluice_api::convert::json::value(value.clone().unwrap()).unwrap();
     assert_eq!(
         (pictured(&records[3].from), pictured(&records[3].to)),
         (

@@ -102,7 +102,10 @@ impl Shipper {
                     let is_own = match &broken {
                         Broken::Refused(status) => !matches!(
                             status.code(),
-                            tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::Unknown | tonic::Code::DeadlineExceeded
+                            tonic::Code::Unavailable
+                                | tonic::Code::Cancelled
+                                | tonic::Code::Unknown
+                                | tonic::Code::DeadlineExceeded
                         ),
                         Broken::Spool(_) | Broken::Nonsense { .. } => true,
                         Broken::Ended => false,
@@ -144,7 +147,8 @@ impl Shipper {
         }
         let (requests, outbound) = mpsc::channel(WINDOW);
         let first = log.acked() + 1;
-        let hello = distribution::IngestHello { executor_id: self.executor.clone(), epoch, first_unacked_sequence: first };
+        let hello =
+            distribution::IngestHello { executor_id: self.executor.clone(), epoch, first_unacked_sequence: first };
         let lost = |_| Broken::Ended;
         requests.send(RawRequest { message: Some(RawMessage::Hello(hello)) }).await.map_err(lost)?;
 

@@ -40,7 +40,9 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
     /// The bound is reached.
-    #[error("the spool holds {bytes} bytes that the control plane has not acknowledged; audit.spool_max_bytes is {max}")]
+    #[error(
+        "the spool holds {bytes} bytes that the control plane has not acknowledged; audit.spool_max_bytes is {max}"
+    )]
     Full {
         /// What it holds.
         bytes: u64,

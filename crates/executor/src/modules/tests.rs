@@ -14,7 +14,8 @@ struct Bench {
 fn bench(folder: &Path, shelf: Arc<Shelf>, max_bytes: u64) -> Bench {
     let metrics = Metrics::for_tests();
     let store = Store::open(folder, engine().identity(), PLENTY).unwrap();
-    let modules = Modules::new(engine(), store, Arc::clone(&shelf) as Arc<dyn Source>, max_bytes, 2, Arc::clone(&metrics));
+    let modules =
+        Modules::new(engine(), store, Arc::clone(&shelf) as Arc<dyn Source>, max_bytes, 2, Arc::clone(&metrics));
     Bench { shelf, modules, metrics, tenant: slug("acme") }
 }
 

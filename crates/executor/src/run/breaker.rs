@@ -35,7 +35,9 @@ pub(crate) fn counts(failure: &Failure, had_its_own_time: bool) -> bool {
         | FailureReason::InvalidOutcome
         | FailureReason::NeverSettled
         | FailureReason::CapabilityDenied => true,
-        FailureReason::Unavailable | FailureReason::CircuitOpen | FailureReason::Revoked | FailureReason::Internal => false,
+        FailureReason::Unavailable | FailureReason::CircuitOpen | FailureReason::Revoked | FailureReason::Internal => {
+            false
+        }
     }
 }
 

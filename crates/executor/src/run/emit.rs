@@ -5,7 +5,8 @@ use sluice_model::{Failure, FailureReason, Outcome};
 
 /// Checks that every emit goes to a host that the version declares.
 pub(super) fn check(outcome: &Outcome) -> Result<(), Failure> {
-    let targets = outcome.emit.iter().enumerate().flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
+    let targets =
+        outcome.emit.iter().enumerate().flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
     match targets.into_iter().next() {
         None => Ok(()),
         Some((i, j, target)) => {

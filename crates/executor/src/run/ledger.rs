@@ -70,7 +70,13 @@ impl<'a> Ledger<'a> {
     }
 
     /// Writes down how an attachment ended, and makes its result of it.
-    pub(super) fn tell(&mut self, attachment: &AttachmentPlan, end: End, cost: Cost, logs: Vec<LogLine>) -> wire::RunResult {
+    pub(super) fn tell(
+        &mut self,
+        attachment: &AttachmentPlan,
+        end: End,
+        cost: Cost,
+        logs: Vec<LogLine>,
+    ) -> wire::RunResult {
         use wire::run_result::Result as How;
         let mut record = self.record(attachment, cost);
         let how = match end {
@@ -79,8 +85,9 @@ impl<'a> Ledger<'a> {
                 record.reason_code = outcome.reason_code.clone().unwrap_or_default();
                 if let Some(run) = &mut record.run {
                     run.lost = lost.into_iter().map(Into::into).collect();
-                    run.annotations =
-                        json::to_struct_unless_empty(outcome.annotations.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
+                    run.annotations = json::to_struct_unless_empty(
+                        outcome.annotations.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+                    );
                 }
                 How::Outcome((*outcome).into())
             }

@@ -183,15 +183,18 @@ const FOREVER: &str = "(() => { while (true) {} })()";
 
 #[tokio::test]
 async fn each_action_sees_what_the_ones_before_left_and_who_it_is() {
-    let stage = stage(Trigger::PostLogin, vec![
-        piece("({ kind: 'demand_mfa', factors: ['otp'], state: { seen: [input.context.action.slug] } })"),
-        piece(
-            "({ kind: 'continue', state: { seen: [...input.state.seen, input.context.action.slug] }, \
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![
+            piece("({ kind: 'demand_mfa', factors: ['otp'], state: { seen: [input.context.action.slug] } })"),
+            piece(
+                "({ kind: 'continue', state: { seen: [...input.state.seen, input.context.action.slug] }, \
              annotations: { mfa: input.context.pending.mfa.factors[0], at: input.context.attachment.position, \
              id: input.context.attachment.id, from: input.state.from, request: input.request.id, \
              revision: input.context.flow.revision, mode: input.context.mode, left: input.context.deadline_ms } })",
-        ),
-    ]);
+            ),
+        ],
+    );
     let ran = stage.run_with(json!({ "user": { "id": "u1" }, "state": { "from": "caller" } })).await;
     assert_eq!(words(&ran), ["demand_mfa", "continue"]);
     assert_eq!(ran.answer.verdict, OutcomeKind::DemandMfa);
@@ -208,12 +211,15 @@ async fn each_action_sees_what_the_ones_before_left_and_who_it_is() {
 
 #[tokio::test]
 async fn a_block_ends_the_slot_and_the_rest_is_skipped() {
-    let stage = stage(Trigger::PostLogin, vec![
-        piece("({ kind: 'redirect', url: 'https://app.example.com/x', state: { a: 1 } })"),
-        piece("({ kind: 'block', reason_code: 'not_today', user_message: 'no', retry_after_s: 5 })"),
-        piece("({ kind: 'continue' })"),
-        piece("({ kind: 'continue' })").with(|p| p.attachment.enabled = false),
-    ]);
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![
+            piece("({ kind: 'redirect', url: 'https://app.example.com/x', state: { a: 1 } })"),
+            piece("({ kind: 'block', reason_code: 'not_today', user_message: 'no', retry_after_s: 5 })"),
+            piece("({ kind: 'continue' })"),
+            piece("({ kind: 'continue' })").with(|p| p.attachment.enabled = false),
+        ],
+    );
     let ran = stage.run_with(json!({ "state": { "before": true } })).await;
     assert_eq!(words(&ran), ["redirect", "block", "skip_reason_after_block", "skip_reason_after_block"]);
     let decided = ran.answer.decided_by.unwrap();
@@ -225,13 +231,16 @@ async fn a_block_ends_the_slot_and_the_rest_is_skipped() {
 
 #[tokio::test]
 async fn every_run_is_audited_as_it_is_answered() {
-    let stage = stage(Trigger::PostLogin, vec![
-        piece("({ kind: 'continue', reason_code: 'fine' })"),
-        piece("(() => { throw new Error('oops') })()").on_error(OnFailure::Continue),
-        piece("({ kind: 'continue' })").with(|p| p.attachment.enabled = false),
-        piece("({ kind: 'block' })"),
-        piece("({ kind: 'continue' })"),
-    ]);
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![
+            piece("({ kind: 'continue', reason_code: 'fine' })"),
+            piece("(() => { throw new Error('oops') })()").on_error(OnFailure::Continue),
+            piece("({ kind: 'continue' })").with(|p| p.attachment.enabled = false),
+            piece("({ kind: 'block' })"),
+            piece("({ kind: 'continue' })"),
+        ],
+    );
     let ran = stage.run().await;
     let audited = stage.audited();
     assert_eq!(audited.len(), 5);
@@ -240,10 +249,16 @@ async fn every_run_is_audited_as_it_is_answered() {
         assert_eq!((record.tenant.as_str(), record.flow.as_str(), record.flow_revision), ("acme", "login", 7));
         assert_eq!((record.trigger.as_str(), record.principal.as_str()), ("post-login", "auth"));
         assert_eq!((record.sign_in_id.as_str(), record.execution_id.as_str()), ("sign-in-1", "execution-1"));
-        assert_eq!((&record.attachment, &record.slug, &record.version), (&result.attachment, &result.slug, &result.version));
+        assert_eq!(
+            (&record.attachment, &record.slug, &record.version),
+            (&result.attachment, &result.slug, &result.version)
+        );
         assert_eq!(record.user_id, "u1");
         let run = record.run.as_ref().unwrap();
-        assert_eq!((run.cpu_us, run.wall_us, run.executor_id.as_str()), (result.cpu_us, result.wall_us, "executor-test"));
+        assert_eq!(
+            (run.cpu_us, run.wall_us, run.executor_id.as_str()),
+            (result.cpu_us, result.wall_us, "executor-test")
+        );
         // What executors write is what the control plane can read.
         sluice_model::AuditRecord::try_from(record.clone()).unwrap();
     }
@@ -264,15 +279,30 @@ async fn failures_follow_their_policy() {
     for (piece, reason, verdict, code) in [
         (throws().on_error(Block), "threw", OutcomeKind::Block, Some("action_failed")),
         (throws().on_error(Continue), "threw", OutcomeKind::Continue, None),
-        (throws().on_error(Continue).with(|p| p.attachment.on_unavailable = Block), "threw", OutcomeKind::Continue, None),
+        (
+            throws().on_error(Continue).with(|p| p.attachment.on_unavailable = Block),
+            "threw",
+            OutcomeKind::Continue,
+            None,
+        ),
         (piece("({})").missing(Block), "unavailable", OutcomeKind::Block, Some("action_unavailable")),
         (piece("({})").missing(Continue), "unavailable", OutcomeKind::Continue, None),
-        (code(bundle("throw 1; export function execute() {}")), "unavailable", OutcomeKind::Block, Some("action_unavailable")),
+        (
+            code(bundle("throw 1; export function execute() {}")),
+            "unavailable",
+            OutcomeKind::Block,
+            Some("action_unavailable"),
+        ),
         (piece("({ kind: 'maybe' })"), "invalid_outcome", OutcomeKind::Block, Some("action_failed")),
         (piece("new Promise(() => {})"), "never_settled", OutcomeKind::Block, Some("action_failed")),
         (piece(FOREVER).with(|p| p.limits.cpu_ms = 10), "cpu_limit", OutcomeKind::Block, Some("action_failed")),
         (piece(FOREVER).with(|p| p.limits.wall_ms = 10), "wall_limit", OutcomeKind::Block, Some("action_failed")),
-        (piece("({ kind: 'redirect', url: 'https://evil.example/' })"), "invalid_outcome", OutcomeKind::Block, Some("action_failed")),
+        (
+            piece("({ kind: 'redirect', url: 'https://evil.example/' })"),
+            "invalid_outcome",
+            OutcomeKind::Block,
+            Some("action_failed"),
+        ),
         (
             piece("({ kind: 'block' })").with(|p| p.outcomes = Some(vec![OutcomeKind::Continue])),
             "invalid_outcome",
@@ -304,11 +334,14 @@ async fn an_emit_is_denied_by_the_name_of_its_host() {
 
 #[tokio::test]
 async fn at_an_asynchronous_trigger_nothing_blocks() {
-    let stage = stage(Trigger::PostLogout, vec![
-        piece("(() => { throw new Error('no') })()"),
-        piece("({ kind: 'block' })"),
-        piece("({ kind: 'continue', state: { done: true } })"),
-    ]);
+    let stage = stage(
+        Trigger::PostLogout,
+        vec![
+            piece("(() => { throw new Error('no') })()"),
+            piece("({ kind: 'block' })"),
+            piece("({ kind: 'continue', state: { done: true } })"),
+        ],
+    );
     let ran = stage.run().await;
     assert_eq!(words(&ran), ["threw", "block", "continue"]);
     assert_eq!(ran.answer.verdict, OutcomeKind::Continue);
@@ -332,12 +365,13 @@ async fn a_slot_that_is_empty_or_not_there_continues_without_a_run() {
 async fn defaults_of_the_schema_are_in_the_config() {
     let schema = json!({ "type": "object", "properties": {
         "mode": { "type": "string", "default": "strict" }, "limit": { "type": "integer", "default": 3 } } });
-    let stage = stage(Trigger::PostLogin, vec![
-        piece("({ kind: 'continue', state: { config: input.context.config } })").with(|p| {
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![piece("({ kind: 'continue', state: { config: input.context.config } })").with(|p| {
             p.schema = schema.as_object().cloned();
             p.attachment.config = json!({ "limit": 9 }).as_object().cloned().unwrap();
-        }),
-    ]);
+        })],
+    );
     assert_eq!(Value::Object(stage.run().await.answer.state), json!({ "config": { "mode": "strict", "limit": 9 } }));
 }
 
@@ -383,7 +417,10 @@ async fn the_callers_deadline_ends_the_run_in_time_to_answer() {
 
 #[test]
 fn the_smallest_limit_counts() {
-    let stage = stage(Trigger::PostLogin, vec![piece("1").with(|p| (p.limits.wall_ms, p.attachment.wall_ms) = (300, Some(200)))]);
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![piece("1").with(|p| (p.limits.wall_ms, p.attachment.wall_ms) = (300, Some(200)))],
+    );
     let slot = stage.plan.slot(Trigger::PostLogin).unwrap();
     let (attachment, began) = (&slot.attachments[0], Instant::now());
     let ms = Duration::from_millis;
@@ -404,9 +441,10 @@ fn the_smallest_limit_counts() {
 
 #[tokio::test]
 async fn what_fails_ten_times_in_a_row_is_not_tried() {
-    let stage = stage(Trigger::PostLogin, vec![
-        piece("(() => { throw new Error('no') })()").with(|p| p.attachment.on_unavailable = OnFailure::Continue),
-    ]);
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![piece("(() => { throw new Error('no') })()").with(|p| p.attachment.on_unavailable = OnFailure::Continue)],
+    );
     for _ in 0..10 {
         assert_eq!(words(&stage.run().await), ["threw"]);
     }
@@ -427,12 +465,16 @@ async fn what_cannot_be_had_does_not_open_the_breaker() {
 
 #[tokio::test]
 async fn a_run_whose_caller_went_away_is_audited() {
-    let stage = stage(Trigger::PostLogin, vec![piece("({ kind: 'continue' })"), piece(FOREVER), piece("({ kind: 'continue' })")]);
+    let stage = stage(
+        Trigger::PostLogin,
+        vec![piece("({ kind: 'continue' })"), piece(FOREVER), piece("({ kind: 'continue' })")],
+    );
     for module in stage.plan.modules() {
         stage.runner.modules.load(&slug("acme"), module).await.unwrap();
     }
     let execution = stage.execution();
-    let gone = tokio::time::timeout(Duration::from_millis(30), stage.runner.run(&execution, CallerInput::default())).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(30), stage.runner.run(&execution, CallerInput::default())).await;
     assert!(gone.is_err());
     let audited = stage.audited();
     assert_eq!(audited.len(), 2, "the third had not begun");
@@ -445,13 +487,18 @@ async fn a_run_whose_caller_went_away_is_audited() {
 
 #[tokio::test]
 async fn what_lost_is_in_the_record_of_the_run_that_was_merged() {
-    let claim = |value: u32| piece(&format!("({{ kind: 'continue', claims: [{{ token: 'id', name: 'plan', value: {value} }}] }})"));
+    let claim = |value: u32| {
+        piece(&format!("({{ kind: 'continue', claims: [{{ token: 'id', name: 'plan', value: {value} }}] }})"))
+    };
     let stage = stage(Trigger::PostLogin, vec![claim(1), claim(2)]);
     let ran = stage.run().await;
     assert_eq!(ran.answer.claims.len(), 1);
     let lost = stage.audited()[1].run.clone().unwrap().lost;
     assert_eq!(lost.len(), 1);
-    assert_eq!((lost[0].attachment.as_str(), lost[0].winner.as_str(), lost[0].name.as_str()), ("att-2", "att-1", "id/plan"));
+    assert_eq!(
+        (lost[0].attachment.as_str(), lost[0].winner.as_str(), lost[0].name.as_str()),
+        ("att-2", "att-1", "id/plan")
+    );
 }
 
 #[tokio::test]

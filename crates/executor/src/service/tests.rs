@@ -40,7 +40,10 @@ fn a_bad_field_is_named() {
     assert_eq!(refused(|r| r.input = Some(input)), ["input.request.headers.cookie"]);
     let nameless = prost_types::Value { kind: None };
     let state = prost_types::Struct { fields: [("k".to_owned(), nameless)].into() };
-    assert_eq!(refused(|r| r.input = Some(wire::Input { state: Some(state), ..Default::default() })), ["input.state.k"]);
+    assert_eq!(
+        refused(|r| r.input = Some(wire::Input { state: Some(state), ..Default::default() })),
+        ["input.state.k"]
+    );
     assert_eq!(refused(|r| r.input = with_user(|u| u.name = Some("x".repeat(MAX_INPUT_BYTES)))), ["input"]);
 }
 
@@ -65,7 +68,9 @@ fn ids_that_were_left_out_are_made() {
 
 #[test]
 fn a_risk_score_that_cannot_be_used_becomes_null_and_is_told() {
-    for (score, unusable) in [(Some(0.0), false), (Some(100.0), false), (Some(100.1), true), (Some(f64::NAN), true), (None, true)] {
+    for (score, unusable) in
+        [(Some(0.0), false), (Some(100.0), false), (Some(100.1), true), (Some(f64::NAN), true), (None, true)]
+    {
         let risk = wire::Risk { score, ..Default::default() };
         let context = wire::Context { risk: Some(risk), ..Default::default() };
         let input = wire::Input { context: Some(context), ..Default::default() };

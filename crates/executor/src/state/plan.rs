@@ -8,7 +8,8 @@ use crate::{
 use parking_lot::Mutex;
 use semver::Version;
 use sluice_model::{
-    AttachmentId, FlowRevision, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, limits::MAX_ATTACHMENTS_A_SLOT, schema,
+    AttachmentId, FlowRevision, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, limits::MAX_ATTACHMENTS_A_SLOT,
+    schema,
 };
 use std::{
     collections::HashMap,
@@ -116,13 +117,19 @@ impl Planner {
         for slot in &revision.slots {
             if slot.attachments.len() > MAX_ATTACHMENTS_A_SLOT {
                 let count = slot.attachments.len();
-                return Err(refused(format!("slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}", slot.trigger)));
+                return Err(refused(format!(
+                    "slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}",
+                    slot.trigger
+                )));
             }
             let mut attachments = Vec::with_capacity(slot.attachments.len());
             for (attachment, position) in slot.attachments.iter().zip(1u64..) {
                 let Some(version) = find(&attachment.slug, &attachment.version) else {
                     let (slug, version) = (&attachment.slug, &attachment.version);
-                    return Err(refused(format!("attachment {} pins {slug}@{version}, which was never sent", attachment.id)));
+                    return Err(refused(format!(
+                        "attachment {} pins {slug}@{version}, which was never sent",
+                        attachment.id
+                    )));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
                 let config = attachment.config.clone();
@@ -144,7 +151,11 @@ impl Planner {
                     breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),
                 });
             }
-            slots.push(SlotPlan { trigger: slot.trigger, budget: Duration::from_millis(slot.budget_ms.into()), attachments });
+            slots.push(SlotPlan {
+                trigger: slot.trigger,
+                budget: Duration::from_millis(slot.budget_ms.into()),
+                attachments,
+            });
         }
         Ok(Plan { flow: revision.flow, revision: revision.revision, slots })
     }

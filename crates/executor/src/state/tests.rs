@@ -87,7 +87,10 @@ fn the_newest_revision_is_what_runs_and_the_one_before_stays() {
     assert_eq!(plan(&two, 0).unwrap().revision, 2);
     assert!(Arc::ptr_eq(&plan(&one, 1).unwrap(), &plan(&two, 1).unwrap()), "a revision never changes");
     assert_eq!(plan(&one, 0).unwrap().revision, 1, "nor does a picture");
-    assert!(Arc::ptr_eq(one.tenant(&slug("other")).unwrap(), two.tenant(&slug("other")).unwrap()), "the rest is shared");
+    assert!(
+        Arc::ptr_eq(one.tenant(&slug("other")).unwrap(), two.tenant(&slug("other")).unwrap()),
+        "the rest is shared"
+    );
 }
 
 #[test]
@@ -101,10 +104,8 @@ fn a_deleted_flow_has_no_newest_and_its_revisions_stay() {
 #[test]
 fn what_is_removed_is_gone() {
     let (planner, _folder) = planner();
-    let remove = |name| wire::State {
-        removals: vec![wire::ResourceName { name: Some(name) }],
-        ..part(2, false, Vec::new())
-    };
+    let remove =
+        |name| wire::State { removals: vec![wire::ResourceName { name: Some(name) }], ..part(2, false, Vec::new()) };
     let revision = wire::FlowRevisionName { tenant: "acme".into(), flow: "login".into(), revision: 1 };
     let state = apply(&first(&planner), &planner, remove(WireName::FlowRevision(revision))).unwrap();
     assert!(plan(&state, 1).is_none());
@@ -155,7 +156,8 @@ fn a_breaker_outlives_a_revision_but_not_a_version() {
     let (planner, _folder) = planner();
     let one = first(&planner);
     let same = apply(&one, &planner, part(2, false, vec![flow("acme", 2, "1.0.0", true)])).unwrap();
-    let other = apply(&same, &planner, part(3, false, vec![version("acme", "1.1.0"), flow("acme", 3, "1.1.0", true)])).unwrap();
+    let other =
+        apply(&same, &planner, part(3, false, vec![version("acme", "1.1.0"), flow("acme", 3, "1.1.0", true)])).unwrap();
     let breaker = |state: &State, revision| {
         let plan = plan(state, revision).unwrap();
         Arc::clone(&plan.slot(sluice_model::Trigger::PostLogin).unwrap().attachments[0].breaker)

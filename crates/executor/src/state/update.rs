@@ -150,12 +150,17 @@ fn change(upsert: wire::Resource) -> Result<Change, FieldError> {
         Some(Resource::Tenant(tenant)) => tenant_change(tenant).ctx("tenant"),
         Some(Resource::Version(version)) => VersionUpsert::try_from(version).map(Change::Version).ctx("version"),
         Some(Resource::FlowRevision(flow)) => FlowUpsert::try_from(flow).map(Change::Flow).ctx("flow_revision"),
-        None => Err(FieldError::here("a resource that this executor does not know; it may be older than the control plane")),
+        None => {
+            Err(FieldError::here("a resource that this executor does not know; it may be older than the control plane"))
+        }
     }
 }
 
 fn tenant_change(tenant: wire::TenantState) -> Result<Change, FieldError> {
-    Ok(Change::Tenant { tenant: slug(&tenant.tenant).ctx("tenant")?, origins: origins(&tenant.allowed_redirect_origins)? })
+    Ok(Change::Tenant {
+        tenant: slug(&tenant.tenant).ctx("tenant")?,
+        origins: origins(&tenant.allowed_redirect_origins)?,
+    })
 }
 
 /// Reads a tenant's origins.

@@ -201,7 +201,10 @@ impl Services {
     }
 
     /// The answers, until this life ends.
-    fn until_stopped<T: Send + 'static>(&self, answers: mpsc::UnboundedReceiver<Result<T, Status>>) -> Response<Answers<T>> {
+    fn until_stopped<T: Send + 'static>(
+        &self,
+        answers: mpsc::UnboundedReceiver<Result<T, Status>>,
+    ) -> Response<Answers<T>> {
         let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(answers);
         let stopped = self.stop.clone().cancelled_owned();
         Response::new(Box::pin(futures_util::StreamExt::take_until(stream, stopped)))
@@ -213,7 +216,10 @@ impl DistributionService for Services {
     type WatchStream = Answers<WatchResponse>;
     type FetchBundleStream = Answers<FetchBundleResponse>;
 
-    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Answers<WatchResponse>>, Status> {
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Answers<WatchResponse>>, Status> {
         let mut said = request.into_inner();
         let Some(watch_request::Message::Hello(hello)) = said.message().await?.and_then(|r| r.message) else {
             return Err(Status::invalid_argument("no hello"));
@@ -248,7 +254,10 @@ impl DistributionService for Services {
         Ok(self.until_stopped(receiver))
     }
 
-    async fn fetch_bundle(&self, request: Request<FetchBundleRequest>) -> Result<Response<Self::FetchBundleStream>, Status> {
+    async fn fetch_bundle(
+        &self,
+        request: Request<FetchBundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
         let digest = request.into_inner().bundle_digest;
         self.tell(Event::FetchedBundle(digest.clone()));
         let Some(bytes) = self.mind.bundles.lock().get(&digest).cloned() else {
@@ -291,7 +300,8 @@ impl AuditIngestService for Services {
         let epoch = hello.epoch;
         self.tell(Event::IngestHello { epoch, first: hello.first_unacked_sequence });
         let (answers, receiver) = mpsc::unbounded_channel();
-        let mut expected = self.mind.records.lock().range((epoch, 0)..(epoch + 1, 0)).next_back().map_or(1, |((_, s), _)| s + 1);
+        let mut expected =
+            self.mind.records.lock().range((epoch, 0)..(epoch + 1, 0)).next_back().map_or(1, |((_, s), _)| s + 1);
         let say = move |message| answers.send(Ok(IngestResponse { message: Some(message) })).is_ok();
         say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 }));
         let services = self.clone();

@@ -26,8 +26,10 @@ fn a_case_is_one_run() {
 #[test]
 fn a_case_can_be_a_sequence_and_a_file_a_list() {
     let step = r#"{"input": {}, "expect": {"failure": {"reason": "threw"}}}"#;
-    let text = format!(r#"[{{"name": "a", "trigger": "pre-login", "steps": [{step}, {step}]}},
-        {{"name": "b", "trigger": "pre-login", "input": {{}}, "expect": {{"outcome": {{}}}}}}]"#);
+    let text = format!(
+        r#"[{{"name": "a", "trigger": "pre-login", "steps": [{step}, {step}]}},
+        {{"name": "b", "trigger": "pre-login", "input": {{}}, "expect": {{"outcome": {{}}}}}}]"#
+    );
     let cases = Case::parse("tests/a.json", &text).unwrap();
     assert_eq!(cases.iter().map(|c| c.steps.len()).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(cases[0].config, json!({}));
@@ -44,7 +46,10 @@ fn mistakes_have_a_place_and_a_pointer() {
         (r#"{"name": "a", "trigger": "x"}"#, "/trigger: expected one of pre-login"),
         (r#"{"name": "a", "trigger": "pre-login"}"#, "\"input\" is missing (or \"steps\""),
         (r#"{"name": "a", "trigger": "pre-login", "input": {}}"#, "\"expect\" is missing (or \"steps\""),
-        (r#"{"name": "a", "trigger": "pre-login", "input": 1, "expect": {"outcome": {}}}"#, "/input: expected an object"),
+        (
+            r#"{"name": "a", "trigger": "pre-login", "input": 1, "expect": {"outcome": {}}}"#,
+            "/input: expected an object",
+        ),
         (r#"{"name": "a", "trigger": "pre-login", "input": {}, "expect": {}}"#, "/expect: expected \"outcome\" or"),
         (r#"{"name": "a", "trigger": "pre-login", "steps": []}"#, "/steps: expected 1 to 500 steps"),
         (r#"{"name": "a", "trigger": "pre-login", "steps": [], "input": {}}"#, "/steps: each step has its own"),

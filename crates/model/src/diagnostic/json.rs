@@ -8,10 +8,7 @@ use std::ops::Range;
 /// `text` must be JSON that has been read before. Where the pointer leads nowhere, the place of the last part that exists is
 /// returned; `None` only for text without any value.
 pub fn locate_json(text: &str, pointer: &str) -> Option<Range<usize>> {
-    let mut cursor = Cursor {
-        bytes: text.as_bytes(),
-        at: 0,
-    };
+    let mut cursor = Cursor { bytes: text.as_bytes(), at: 0 };
     cursor.skip_space();
     let mut found = cursor.first()?;
     for token in pointer.split('/').skip(1) {

@@ -16,10 +16,7 @@ fn columns_count_utf16_units_and_marks_count_characters() {
     let text = "let s = '\u{1F600}' + x";
     let found = Diagnostic::error("syntax", "a.ts", "m").at(text, text.len() - 1..text.len());
     assert_eq!(found.column, Some(16));
-    assert_eq!(
-        found.excerpt.unwrap().lines().nth(1).unwrap(),
-        format!("  | {}^", " ".repeat(14))
-    );
+    assert_eq!(found.excerpt.unwrap().lines().nth(1).unwrap(), format!("  | {}^", " ".repeat(14)));
 }
 
 #[test]
@@ -84,10 +81,7 @@ fn a_near_word_is_suggested_and_a_far_one_is_not() {
 
 #[test]
 fn it_survives_the_way_through_json() {
-    let found = Diagnostic::error("syntax", "a.ts", "m")
-        .at("abc", 1..2)
-        .with_help("h")
-        .with_pointer("/p");
+    let found = Diagnostic::error("syntax", "a.ts", "m").at("abc", 1..2).with_help("h").with_pointer("/p");
     let read: Diagnostic = serde_json::from_str(&serde_json::to_string(&found).unwrap()).unwrap();
     assert_eq!(read, found);
     assert_eq!(found.render(), "a.ts:1:2: error: /p: m\n  1 | abc\n    |  ^\n  help: h");

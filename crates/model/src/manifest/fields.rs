@@ -38,17 +38,11 @@ const LIMIT_KEYS: &[&str] = &["cpu_ms", "wall_ms"];
 /// Reads the whole file; see [`Manifest::parse`].
 pub(super) fn read(text: &str) -> Result<Manifest, Vec<Diagnostic>> {
     if text.len() > MAX_MANIFEST_BYTES {
-        let message = format!(
-            "the file has {} bytes; at most {MAX_MANIFEST_BYTES} are taken",
-            text.len()
-        );
+        let message = format!("the file has {} bytes; at most {MAX_MANIFEST_BYTES} are taken", text.len());
         return Err(vec![Diagnostic::error("too_large", MANIFEST_FILE, message)]);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        text,
-        found: Vec::new(),
-    };
+    let mut reader = Reader { text, found: Vec::new() };
     for error in &errors {
         let found = Diagnostic::error("invalid_toml", MANIFEST_FILE, format!("not TOML: {}", error.message()));
         reader.found.push(match error.span() {
@@ -78,10 +72,7 @@ struct Reader<'t> {
 impl Reader<'_> {
     fn manifest(&mut self, table: &DeTable<'_>) -> Option<Manifest> {
         self.unknown_keys(table, KEYS, "");
-        for key in ["slug", "name", "triggers"]
-            .into_iter()
-            .filter(|k| !table.contains_key(*k))
-        {
+        for key in ["slug", "name", "triggers"].into_iter().filter(|k| !table.contains_key(*k)) {
             let missing = Diagnostic::error("missing_key", MANIFEST_FILE, format!("{key:?} is missing"));
             self.found.push(missing.with_help(example(key)).with_pointer(""));
         }
@@ -93,16 +84,11 @@ impl Reader<'_> {
                 false => Ok(text.to_owned()),
             }
         });
-        let description = self.text_of(table, "description", |text| {
-            bounded(text, 0, MAX_DESCRIPTION_CHARS).map(|()| text.to_owned())
-        });
+        let description = self
+            .text_of(table, "description", |text| bounded(text, 0, MAX_DESCRIPTION_CHARS).map(|()| text.to_owned()));
         let version = self.text_of(table, "version", version);
-        let triggers = self.list(table, "triggers", 1, Trigger::ALL.len(), |text| {
-            word(text, Trigger::ALL)
-        });
-        let outcomes = self.list(table, "outcomes", 1, OutcomeKind::ALL.len(), |text| {
-            word(text, OutcomeKind::ALL)
-        });
+        let triggers = self.list(table, "triggers", 1, Trigger::ALL.len(), |text| word(text, Trigger::ALL));
+        let outcomes = self.list(table, "outcomes", 1, OutcomeKind::ALL.len(), |text| word(text, OutcomeKind::ALL));
         if let (Some(triggers), Some(outcomes)) = (&triggers, &outcomes) {
             self.outcomes_fit(table, triggers, outcomes);
         }
@@ -121,9 +107,8 @@ impl Reader<'_> {
         let hosts_from_config = self.list(table, "hosts_from_config", 0, MAX_ENTRIES, pointer);
         let secrets = self.list(table, "secrets", 0, MAX_ENTRIES, secret);
         let secrets_from_config = self.list(table, "secrets_from_config", 0, MAX_ENTRIES, pointer);
-        let capabilities = self.list(table, "capabilities", 0, Capability::ALL.len(), |text| {
-            word(text, Capability::ALL)
-        });
+        let capabilities =
+            self.list(table, "capabilities", 0, Capability::ALL.len(), |text| word(text, Capability::ALL));
         let limits = self.limits(table);
         Some(Manifest {
             slug: slug?,
@@ -145,9 +130,7 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, code: &'static str, span: Range<usize>, pointer: &str, message: impl Into<String>) {
-        let found = Diagnostic::error(code, MANIFEST_FILE, message)
-            .at(self.text, span)
-            .with_pointer(pointer);
+        let found = Diagnostic::error(code, MANIFEST_FILE, message).at(self.text, span).with_pointer(pointer);
         self.found.push(found);
     }
 
@@ -158,11 +141,10 @@ impl Reader<'_> {
             let found = Diagnostic::error("unknown_key", MANIFEST_FILE, format!("unknown key {name:?}"))
                 .at(self.text, key.span())
                 .with_pointer(pointer);
-            self.found
-                .push(found.with_help(match nearest(key.get_ref(), known.iter().copied()) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => format!("known are {}", known.join(", ")),
-                }));
+            self.found.push(found.with_help(match nearest(key.get_ref(), known.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("known are {}", known.join(", ")),
+            }));
         }
     }
 
@@ -226,11 +208,7 @@ impl Reader<'_> {
 
     fn outcomes_fit(&mut self, table: &DeTable<'_>, triggers: &[Trigger], outcomes: &[OutcomeKind]) {
         let items = table.get("outcomes").and_then(|item| item.get_ref().as_array());
-        for (index, (kind, item)) in outcomes
-            .iter()
-            .zip(items.into_iter().flat_map(|a| a.iter()))
-            .enumerate()
-        {
+        for (index, (kind, item)) in outcomes.iter().zip(items.into_iter().flat_map(|a| a.iter())).enumerate() {
             if !triggers.iter().any(|trigger| trigger.allows(*kind)) {
                 let names: Vec<_> = triggers.iter().map(|t| t.as_str()).collect();
                 let message = format!("\"{kind}\" is allowed at none of the triggers {}", names.join(", "));
@@ -247,10 +225,9 @@ impl Reader<'_> {
             return limits;
         };
         self.unknown_keys(table, LIMIT_KEYS, "/limits");
-        for (key, max, limit) in [
-            ("cpu_ms", MAX_CPU_MS, &mut limits.cpu_ms),
-            ("wall_ms", MAX_WALL_MS, &mut limits.wall_ms),
-        ] {
+        for (key, max, limit) in
+            [("cpu_ms", MAX_CPU_MS, &mut limits.cpu_ms), ("wall_ms", MAX_WALL_MS, &mut limits.wall_ms)]
+        {
             let Some(item) = table.get(key) else { continue };
             let pointer = format!("/limits/{key}");
             let Some(number) = item.get_ref().as_integer() else {
@@ -310,11 +287,7 @@ fn version(text: &str) -> Result<semver::Version, String> {
     bounded(text, 1, MAX_VERSION_CHARS).map_err(|e| format!("{expected}: {e}"))?;
     let version = semver::Version::parse(text).map_err(|e| format!("{expected}, got {}: {e}", shown(text)))?;
     if !version.build.is_empty() {
-        return Err(format!(
-            "{expected}, got {}: build metadata (+{}) is not taken",
-            shown(text),
-            version.build
-        ));
+        return Err(format!("{expected}, got {}: build metadata (+{}) is not taken", shown(text), version.build));
     }
     Ok(version)
 }
@@ -326,22 +299,14 @@ fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
     let words = || all.iter().map(|(word, _)| *word);
     Err(match nearest(text, words()) {
         Some(near) => format!("{} is not known; did you mean {near:?}?", shown(text)),
-        None => format!(
-            "{} is not known; known are {}",
-            shown(text),
-            words().collect::<Vec<_>>().join(", ")
-        ),
+        None => format!("{} is not known; known are {}", shown(text), words().collect::<Vec<_>>().join(", ")),
     })
 }
 
 fn path(text: &str, endings: &[&str]) -> Result<String, String> {
     check_path(text).map_err(|wrong| format!("the path {} {wrong}", shown(text)))?;
     if !endings.iter().any(|ending| text.ends_with(ending)) {
-        return Err(format!(
-            "expected a path that ends in {}, got {}",
-            endings.join(" or "),
-            shown(text)
-        ));
+        return Err(format!("expected a path that ends in {}, got {}", endings.join(" or "), shown(text)));
     }
     Ok(text.to_owned())
 }
@@ -352,9 +317,7 @@ fn host(text: &str) -> Result<String, String> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let labels = name.split('.').count();
     if name.len() <= 253 && name.split('.').all(label) && (labels > 1 || name == text) {
@@ -371,18 +334,13 @@ fn pointer(text: &str) -> Result<String, String> {
     if text.len() <= 200 && text.len() > 1 && text.starts_with('/') && escapes_fit {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "expected a JSON pointer into the config such as /url, got {}",
-        shown(text)
-    ))
+    Err(format!("expected a JSON pointer into the config such as /url, got {}", shown(text)))
 }
 
 fn secret(text: &str) -> Result<String, String> {
     let fits = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.len() <= MAX_SECRET_NAME_CHARS
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     match fits {
         true => Ok(text.to_owned()),
         // What is not a name may be a secret's value: it is not shown.

@@ -28,13 +28,7 @@ fn mistakes(more: &str) -> Vec<String> {
     let found = Manifest::parse(&format!("{SHORT}{more}")).unwrap_err();
     found
         .iter()
-        .map(|d| {
-            format!(
-                "{d} [{}]{}",
-                d.code,
-                d.help.as_ref().map_or(String::new(), |h| format!(" ({h})"))
-            )
-        })
+        .map(|d| format!("{d} [{}]{}", d.code, d.help.as_ref().map_or(String::new(), |h| format!(" ({h})"))))
         .collect()
 }
 
@@ -53,13 +47,7 @@ fn every_key_is_read() {
     assert_eq!(manifest.outcomes, Some(vec![OutcomeKind::Continue, OutcomeKind::Block]));
     assert_eq!(manifest.hosts, ["api.example.com", "*.example.org"]);
     assert_eq!(manifest.capabilities, [Capability::Counters, Capability::Kv]);
-    assert_eq!(
-        manifest.limits,
-        Limits {
-            cpu_ms: 50,
-            wall_ms: 500
-        }
-    );
+    assert_eq!(manifest.limits, Limits { cpu_ms: 50, wall_ms: 500 });
     let read: Manifest = serde_json::from_str(&serde_json::to_string(&manifest).unwrap()).unwrap();
     assert_eq!(read, manifest);
 }
@@ -68,10 +56,7 @@ fn every_key_is_read() {
 fn three_keys_are_enough() {
     let manifest = Manifest::parse(SHORT).unwrap();
     assert_eq!(manifest.description, "");
-    assert_eq!(
-        (manifest.entry, manifest.version, manifest.outcomes),
-        (None, None, None)
-    );
+    assert_eq!((manifest.entry, manifest.version, manifest.outcomes), (None, None, None));
     assert_eq!(manifest.limits, Limits::default());
 }
 
@@ -82,26 +67,11 @@ fn all_mistakes_are_told_at_once_and_in_order() {
     let found: Vec<String> = found.unwrap_err().iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 6, "{found:#?}");
     assert_eq!(found[0], "action.toml: error: \"triggers\" is missing");
-    assert!(
-        found[1].starts_with("action.toml:1:8: error: /slug: \"Bad\" is not a slug"),
-        "{}",
-        found[1]
-    );
-    assert_eq!(
-        found[2],
-        "action.toml:2:8: error: /name: expected a string, got a whole number"
-    );
+    assert!(found[1].starts_with("action.toml:1:8: error: /slug: \"Bad\" is not a slug"), "{}", found[1]);
+    assert_eq!(found[2], "action.toml:2:8: error: /name: expected a string, got a whole number");
     assert_eq!(found[3], "action.toml:3:1: error: /trigers: unknown key \"trigers\"");
-    assert!(
-        found[4].starts_with("action.toml:4:10: error: /hosts/0: expected a host"),
-        "{}",
-        found[4]
-    );
-    assert!(
-        found[5].starts_with("action.toml:6:10: error: /limits/cpu_ms: expected a whole number"),
-        "{}",
-        found[5]
-    );
+    assert!(found[4].starts_with("action.toml:4:10: error: /hosts/0: expected a host"), "{}", found[4]);
+    assert!(found[5].starts_with("action.toml:6:10: error: /limits/cpu_ms: expected a whole number"), "{}", found[5]);
 }
 
 #[test]
@@ -136,10 +106,7 @@ fn versions_are_exact() {
         ("99999999999999999999.0.0", "expected an exact version"),
     ] {
         let found = only(&format!("version = \"{version}\""));
-        assert!(
-            found.starts_with("action.toml:4:11: error: /version: ") && found.contains(says),
-            "{found}"
-        );
+        assert!(found.starts_with("action.toml:4:11: error: /version: ") && found.contains(says), "{found}");
     }
 }
 
@@ -160,38 +127,19 @@ fn outcomes_must_be_possible_at_a_trigger() {
 #[test]
 fn triggers_are_known_and_none_stands_twice() {
     let found = Manifest::parse("slug='a'\nname='A'\ntriggers=['post-logn','pre-login','pre-login']").unwrap_err();
-    assert_eq!(
-        found[0].message,
-        "\"post-logn\" is not known; did you mean \"post-login\"?"
-    );
-    assert_eq!(
-        found[1].to_string(),
-        "action.toml:3:35: error: /triggers/2: stands here twice"
-    );
-    assert!(
-        Manifest::parse("slug='a'\nname='A'\ntriggers=[]").unwrap_err()[0]
-            .message
-            .contains("1 to 16 entries")
-    );
+    assert_eq!(found[0].message, "\"post-logn\" is not known; did you mean \"post-login\"?");
+    assert_eq!(found[1].to_string(), "action.toml:3:35: error: /triggers/2: stands here twice");
+    assert!(Manifest::parse("slug='a'\nname='A'\ntriggers=[]").unwrap_err()[0].message.contains("1 to 16 entries"));
 }
 
 #[test]
 fn bounds_are_told_with_what_is_taken() {
     for (line, says) in [
-        (
-            "entry = \"../index.ts\"",
-            "/entry: the path \"../index.ts\" has a part that is . or ..",
-        ),
+        ("entry = \"../index.ts\"", "/entry: the path \"../index.ts\" has a part that is . or .."),
         ("entry = \"/src/index.ts\"", "is absolute"),
-        (
-            "entry = \"src/index.tsx\"",
-            "expected a path that ends in .ts or .mts or .js or .mjs",
-        ),
+        ("entry = \"src/index.tsx\"", "expected a path that ends in .ts or .mts or .js or .mjs"),
         ("component = \"x.wat\"", "expected a path that ends in .wasm"),
-        (
-            "entry = \"src/a.ts\"\ncomponent = \"x.wasm\"",
-            "/component: stands beside \"entry\"",
-        ),
+        ("entry = \"src/a.ts\"\ncomponent = \"x.wasm\"", "/component: stands beside \"entry\""),
         ("schema = \"a\\\\b.json\"", "has a backslash"),
         ("hosts = [\"EXAMPLE.com\"]", "/hosts/0: expected a host"),
         ("hosts = [\"*\"]", "/hosts/0: expected a host"),
@@ -202,10 +150,7 @@ fn bounds_are_told_with_what_is_taken() {
         ("capabilities = [\"counter\"]", "did you mean \"counters\"?"),
         ("limits = 5", "/limits: expected a table, got a whole number"),
         ("[limits]\nwall_ms = 5001", "from 1 to 5000, got 5001"),
-        (
-            "[limits]\ncpu_ms = 1.5",
-            "/limits/cpu_ms: expected a whole number of milliseconds, got a number",
-        ),
+        ("[limits]\ncpu_ms = 1.5", "/limits/cpu_ms: expected a whole number of milliseconds, got a number"),
         ("[limits]\ncpu_ms = -1", "from 1 to 1000, got -1"),
         ("[limits]\ncpu_ms = 99999999999", "from 1 to 1000, got 99999999999"),
     ] {
@@ -221,10 +166,7 @@ fn bounds_are_told_with_what_is_taken() {
 #[test]
 fn a_secret_value_in_the_place_of_a_name_is_not_repeated() {
     let found = Manifest::parse(&format!("{SHORT}secrets = [\"sk live/51H8xQ\"]")).unwrap_err();
-    assert!(
-        found[0].pointer.as_deref() == Some("/secrets/0") && !found[0].message.contains("51H8xQ"),
-        "{found:?}"
-    );
+    assert!(found[0].pointer.as_deref() == Some("/secrets/0") && !found[0].message.contains("51H8xQ"), "{found:?}");
 }
 
 #[test]
@@ -238,11 +180,7 @@ fn hostile_files_are_refused_in_time() {
 #[test]
 fn what_a_build_does_not_provide_is_named() {
     let manifest = Manifest::parse(WHOLE).unwrap();
-    let unmet: Vec<String> = manifest
-        .unmet(&Provided::default())
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let unmet: Vec<String> = manifest.unmet(&Provided::default()).iter().map(ToString::to_string).collect();
     assert_eq!(
         unmet,
         [
@@ -254,13 +192,7 @@ fn what_a_build_does_not_provide_is_named() {
             "action.toml: error: /capabilities: this build does not provide kv",
         ]
     );
-    let all = Provided {
-        fetch: true,
-        secrets: true,
-        counters: true,
-        kv: true,
-        components: true,
-    };
+    let all = Provided { fetch: true, secrets: true, counters: true, kv: true, components: true };
     assert_eq!(manifest.unmet(&all), []);
     assert_eq!(Manifest::parse(SHORT).unwrap().unmet(&Provided::default()), []);
 }

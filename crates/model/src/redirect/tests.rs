@@ -4,14 +4,10 @@
 use super::*;
 
 fn allowed() -> Vec<Origin> {
-    [
-        "https://app.example.com",
-        "https://xn--bcher-kva.example",
-        "http://localhost:3000",
-    ]
-    .iter()
-    .map(|o| Origin::parse(o).unwrap())
-    .collect()
+    ["https://app.example.com", "https://xn--bcher-kva.example", "http://localhost:3000"]
+        .iter()
+        .map(|o| Origin::parse(o).unwrap())
+        .collect()
 }
 
 #[test]
@@ -59,10 +55,7 @@ fn http_is_for_localhost_where_the_operator_allows_it() {
 
 #[test]
 fn an_origin_is_nothing_but_an_origin() {
-    assert_eq!(
-        Origin::parse("https://App.Example.com:443/").unwrap().as_str(),
-        "https://app.example.com"
-    );
+    assert_eq!(Origin::parse("https://App.Example.com:443/").unwrap().as_str(), "https://app.example.com");
     for text in [
         "https://a.example/x",
         "https://a.example/?",

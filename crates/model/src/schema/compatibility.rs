@@ -20,26 +20,12 @@ pub fn compatibility(old: Option<&ConfigSchema>, new: Option<&ConfigSchema>) -> 
         (Some(old), None) => {
             let none = json!({"type": "object", "additionalProperties": false});
             if let Value::Object(none) = none {
-                Comparison {
-                    old: &old.root,
-                    new: &none,
-                    found: &mut found,
-                }
-                .schemas(&old.root, &none, "");
+                Comparison { old: &old.root, new: &none, found: &mut found }.schemas(&old.root, &none, "");
             }
-            found = found
-                .into_iter()
-                .take(1)
-                .map(|_| Invalid::here("the schema is gone: only {} fits now"))
-                .collect();
+            found = found.into_iter().take(1).map(|_| Invalid::here("the schema is gone: only {} fits now")).collect();
         }
         (Some(old), Some(new)) => {
-            Comparison {
-                old: &old.root,
-                new: &new.root,
-                found: &mut found,
-            }
-            .schemas(&old.root, &new.root, "");
+            Comparison { old: &old.root, new: &new.root, found: &mut found }.schemas(&old.root, &new.root, "");
         }
     }
     found
@@ -61,15 +47,7 @@ const WHOLE: &[&str] = &[
     "uniqueItems",
 ];
 /// Keywords that only describe.
-const ANNOTATIONS: &[&str] = &[
-    "$comment",
-    "$schema",
-    "default",
-    "deprecated",
-    "description",
-    "examples",
-    "title",
-];
+const ANNOTATIONS: &[&str] = &["$comment", "$schema", "default", "deprecated", "description", "examples", "title"];
 
 struct Comparison<'c> {
     old: &'c Object,
@@ -102,11 +80,8 @@ impl Comparison<'_> {
         // ... and what the old schema refers to is as good a reason as the old schema itself.
         if let Some(target) = keywords::target(self.old, old) {
             let own: Object = bare(old).into_iter().filter(|(key, _)| key != "$ref").collect();
-            let alone: Object = new
-                .iter()
-                .filter(|(key, _)| *key != "$ref")
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
+            let alone: Object =
+                new.iter().filter(|(key, _)| *key != "$ref").map(|(k, v)| (k.clone(), v.clone())).collect();
             if own.is_empty() {
                 return self.schemas(target, &alone, at);
             }
@@ -164,10 +139,7 @@ impl Comparison<'_> {
     /// `enum` and `const`.
     fn values(&mut self, old: &Object, new: &Object, at: &str) {
         let constant = new.get("const").map(|value| ("const", std::slice::from_ref(value)));
-        let several = new
-            .get("enum")
-            .and_then(Value::as_array)
-            .map(|values| ("enum", values.as_slice()));
+        let several = new.get("enum").and_then(Value::as_array).map(|values| ("enum", values.as_slice()));
         for (key, values) in constant.into_iter().chain(several) {
             match listed(old) {
                 None => self.tells(format!("{at}/{key}"), "took any value before"),
@@ -221,13 +193,8 @@ impl Comparison<'_> {
 
     fn objects(&mut self, old: &Object, new: &Object, at: &str) {
         let (any, none) = (Object::new(), Object::new());
-        let properties = |schema: &'_ Object| {
-            schema
-                .get("properties")
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default()
-        };
+        let properties =
+            |schema: &'_ Object| schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
         let (old_properties, new_properties) = (properties(old), properties(new));
         // What a key takes that is not among the properties: a schema, or nothing at all.
         let others = |schema: &Object| match schema.get("additionalProperties") {
@@ -245,18 +212,11 @@ impl Comparison<'_> {
                 (None, None) => {}
             }
         }
-        for (name, before) in old_properties
-            .iter()
-            .filter(|(name, _)| !new_properties.contains_key(*name))
-        {
+        for (name, before) in old_properties.iter().filter(|(name, _)| !new_properties.contains_key(*name)) {
             match &new_others {
                 None => self.tells(format!("{at}/properties"), format!("{name:?} is gone")),
                 Some(others) => {
-                    self.schemas(
-                        before.as_object().unwrap_or(&none),
-                        others,
-                        &format!("{at}/additionalProperties"),
-                    );
+                    self.schemas(before.as_object().unwrap_or(&none), others, &format!("{at}/additionalProperties"));
                 }
             }
         }
@@ -271,10 +231,7 @@ impl Comparison<'_> {
             // One that was required and had a default may be lacking in a stored config too.
             let present = before.contains(&name) && !default(&old_properties);
             if !present && !default(&new_properties) {
-                self.tells(
-                    format!("{at}/required"),
-                    format!("{name:?} may be lacking and has no default"),
-                );
+                self.tells(format!("{at}/required"), format!("{name:?} may be lacking and has no default"));
             }
         }
         if let Some(new) = new.get("dependentRequired")
@@ -323,8 +280,7 @@ fn constants(forms: &[Value]) -> bool {
     let texts: Option<Vec<String>> = forms
         .iter()
         .map(|form| {
-            form.get("const")
-                .map(|value| value.as_f64().map_or(value.to_string(), |number| number.to_string()))
+            form.get("const").map(|value| value.as_f64().map_or(value.to_string(), |number| number.to_string()))
         })
         .collect();
     texts.is_some_and(|texts| texts.iter().enumerate().all(|(i, text)| !texts[..i].contains(text)))
@@ -332,11 +288,7 @@ fn constants(forms: &[Value]) -> bool {
 
 fn bare_defs(root: &Object) -> Option<Value> {
     let defs = root.get("$defs")?.as_object()?;
-    Some(Value::Object(
-        defs.iter()
-            .map(|(name, schema)| (name.clone(), bare_value(schema)))
-            .collect(),
-    ))
+    Some(Value::Object(defs.iter().map(|(name, schema)| (name.clone(), bare_value(schema))).collect()))
 }
 
 /// The schema without what only describes, at every depth.
@@ -348,12 +300,9 @@ fn bare(schema: &Object) -> Object {
         .map(|(key, value)| {
             let value = match (key.as_str(), value) {
                 ("enum" | "const" | "required" | "dependentRequired", value) => value.clone(),
-                ("properties", Value::Object(properties)) => Value::Object(
-                    properties
-                        .iter()
-                        .map(|(name, value)| (name.clone(), bare_value(value)))
-                        .collect(),
-                ),
+                ("properties", Value::Object(properties)) => {
+                    Value::Object(properties.iter().map(|(name, value)| (name.clone(), bare_value(value))).collect())
+                }
                 (_, value) => bare_value(value),
             };
             (key.clone(), value)
@@ -370,10 +319,7 @@ fn bare_value(value: &Value) -> Value {
 }
 
 fn mentions_ref(schema: &Object) -> bool {
-    schema.contains_key("$ref")
-        || keywords::children(schema, "")
-            .iter()
-            .any(|(_, child)| mentions_ref(child))
+    schema.contains_key("$ref") || keywords::children(schema, "").iter().any(|(_, child)| mentions_ref(child))
 }
 
 fn listed(schema: &Object) -> Option<Vec<&Value>> {

@@ -12,11 +12,7 @@ pub(super) fn check(root: &Object) -> Result<(), Vec<Invalid>> {
     let mut found = Vec::new();
     let mut open: Vec<(String, &Object)> = vec![(String::new(), root)];
     for (name, schema) in root.get("$defs").and_then(Value::as_object).into_iter().flatten() {
-        open.extend(
-            schema
-                .as_object()
-                .map(|schema| (format!("/$defs/{}", escape(name)), schema)),
-        );
+        open.extend(schema.as_object().map(|schema| (format!("/$defs/{}", escape(name)), schema)));
     }
     while let Some((pointer, schema)) = open.pop() {
         let mut values: Vec<(String, &Value)> = Vec::new();
@@ -99,11 +95,7 @@ pub(super) fn redact(root: &Object, schema: &Object, value: &mut Value) {
     if let Some(target) = keywords::target(root, schema) {
         redact(root, target, value);
     }
-    for form in ["oneOf", "anyOf"]
-        .iter()
-        .filter_map(|key| schema.get(*key)?.as_array())
-        .flatten()
-    {
+    for form in ["oneOf", "anyOf"].iter().filter_map(|key| schema.get(*key)?.as_array()).flatten() {
         if let Value::Object(form) = form {
             redact(root, form, value);
         }

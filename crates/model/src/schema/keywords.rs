@@ -72,21 +72,13 @@ enum Place {
 /// Checks the whole schema.
 pub(super) fn check(schema: Value) -> Result<Object, Vec<Invalid>> {
     let Value::Object(root) = schema else {
-        return Err(vec![Invalid::here(
-            "expected an object: a JSON Schema with type \"object\"",
-        )]);
+        return Err(vec![Invalid::here("expected an object: a JSON Schema with type \"object\"")]);
     };
-    let mut checker = Checker {
-        root: &root,
-        found: Vec::new(),
-    };
+    let mut checker = Checker { root: &root, found: Vec::new() };
     checker.schema(&root, "", Place::Root, false, 0);
     if root.get("type") != Some(&json!("object")) {
         let pointer = if root.contains_key("type") { "/type" } else { "" };
-        checker.refuse(
-            pointer,
-            "a config is an object: the top level takes \"type\": \"object\"",
-        );
+        checker.refuse(pointer, "a config is an object: the top level takes \"type\": \"object\"");
     }
     if checker.found.is_empty() {
         checker.written_out();
@@ -107,12 +99,7 @@ pub(super) fn children<'s>(schema: &'s Object, pointer: &str) -> Vec<(String, &'
             found.push((pointer, schema));
         }
     };
-    for (name, value) in schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    for (name, value) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         take(format!("{pointer}/properties/{}", escape(name)), value);
     }
     for key in ["additionalProperties", "items", "propertyNames"] {
@@ -121,13 +108,7 @@ pub(super) fn children<'s>(schema: &'s Object, pointer: &str) -> Vec<(String, &'
         }
     }
     for key in ["oneOf", "anyOf"] {
-        for (index, value) in schema
-            .get(key)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
+        for (index, value) in schema.get(key).and_then(Value::as_array).into_iter().flatten().enumerate() {
             take(format!("{pointer}/{key}/{index}"), value);
         }
     }
@@ -136,12 +117,7 @@ pub(super) fn children<'s>(schema: &'s Object, pointer: &str) -> Vec<(String, &'
 
 /// The schema that a `$ref` names.
 pub(super) fn target<'s>(root: &'s Object, schema: &Object) -> Option<&'s Object> {
-    let name = schema
-        .get("$ref")?
-        .as_str()?
-        .strip_prefix("#/$defs/")?
-        .replace("~1", "/")
-        .replace("~0", "~");
+    let name = schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?.replace("~1", "/").replace("~0", "~");
     root.get("$defs")?.get(&name)?.as_object()
 }
 
@@ -178,10 +154,9 @@ impl Checker<'_> {
             self.keyword(schema, key, value, &at, place, in_form);
         }
         for (low, high) in RANGES {
-            if let (Some(a), Some(b)) = (
-                schema.get(*low).and_then(Value::as_f64),
-                schema.get(*high).and_then(Value::as_f64),
-            ) && a > b
+            if let (Some(a), Some(b)) =
+                (schema.get(*low).and_then(Value::as_f64), schema.get(*high).and_then(Value::as_f64))
+                && a > b
             {
                 self.refuse(format!("{pointer}/{low}"), format!("is over {high}: nothing fits"));
             }
@@ -219,10 +194,7 @@ impl Checker<'_> {
             }
             _ => match nearest(key, KEYWORDS.iter().map(|(name, _)| *name)) {
                 Some(near) => format!("unknown keyword {shown:?}; did you mean {near:?}?"),
-                None => format!(
-                    "unknown keyword {shown:?}; the keywords that a form can draw are {}",
-                    known()
-                ),
+                None => format!("unknown keyword {shown:?}; the keywords that a form can draw are {}", known()),
             },
         };
         self.refuse(at, message);
@@ -235,12 +207,7 @@ impl Checker<'_> {
             Some(Value::Array(items)) => items.iter().map(Value::as_str).collect(),
             Some(item) => vec![item.as_str()],
         };
-        let known: Vec<&str> = names
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|name| TYPES.contains(name))
-            .collect();
+        let known: Vec<&str> = names.iter().flatten().copied().filter(|name| TYPES.contains(name)).collect();
         let twice = known.iter().enumerate().any(|(i, name)| known[..i].contains(name));
         if known.len() != names.len() || known.is_empty() || twice {
             self.refuse(
@@ -306,10 +273,7 @@ impl Checker<'_> {
                 _ => self.refuse(at, format!("expected a list of 1 to {MAX_FORMS} schemas")),
             },
             "default" if place != Place::Property => {
-                self.refuse(
-                    at,
-                    "a default belongs to a property: it is filled in where the config lacks the property",
-                );
+                self.refuse(at, "a default belongs to a property: it is filled in where the config lacks the property");
             }
             "default" if in_form => {
                 self.refuse(
@@ -345,10 +309,7 @@ impl Checker<'_> {
                     );
                 }
             }
-            _ => self.refuse(
-                at,
-                format!("expected a regular expression of at most {MAX_PATTERN_CHARS} characters"),
-            ),
+            _ => self.refuse(at, format!("expected a regular expression of at most {MAX_PATTERN_CHARS} characters")),
         }
     }
 
@@ -367,9 +328,7 @@ impl Checker<'_> {
     }
 
     fn required(&mut self, schema: &Object, value: &Value, at: &str) {
-        let names: Option<Vec<&str>> = value
-            .as_array()
-            .and_then(|items| items.iter().map(Value::as_str).collect());
+        let names: Option<Vec<&str>> = value.as_array().and_then(|items| items.iter().map(Value::as_str).collect());
         let Some(names) = names else {
             return self.refuse(at, "expected a list of property names");
         };
@@ -394,10 +353,8 @@ impl Checker<'_> {
                         self.refuse(format!("{at}/{}", escape(trigger)), "is not a trigger");
                     }
                 }
-                _ => self.refuse(
-                    at,
-                    "expected an object from trigger to value, or a string that says what the default is",
-                ),
+                _ => self
+                    .refuse(at, "expected an object from trigger to value, or a string that says what the default is"),
             },
             _ => {}
         }
@@ -411,13 +368,7 @@ impl Checker<'_> {
         let defined = defs.into_iter().flatten().filter_map(|(name, schema)| {
             let reference = format!("#/$defs/{}", escape(name));
             let pointer = reference.trim_start_matches('#').to_owned();
-            Some(measure(
-                self.root,
-                schema.as_object()?,
-                &pointer,
-                &mut vec![reference],
-                &mut sizes,
-            ))
+            Some(measure(self.root, schema.as_object()?, &pointer, &mut vec![reference], &mut sizes))
         });
         let mut found: Vec<Invalid> = Vec::new();
         for size in std::iter::once(used).chain(defined) {
@@ -428,9 +379,7 @@ impl Checker<'_> {
                     found.push(Invalid::here(message));
                 }
                 Ok(size) if size.depth > MAX_DEPTH => {
-                    found.push(Invalid::here(format!(
-                        "nested over {MAX_DEPTH} deep when every $ref is written out"
-                    )));
+                    found.push(Invalid::here(format!("nested over {MAX_DEPTH} deep when every $ref is written out")));
                 }
                 Ok(_) => {}
             }
@@ -464,10 +413,7 @@ fn measure<'s>(
     }
     if let (Some(name), Some(inner)) = (schema.get("$ref").and_then(Value::as_str), target(root, schema)) {
         if open.iter().any(|other| other == name) {
-            return Err(Invalid::at(
-                format!("{pointer}/$ref"),
-                "leads back to itself: a form cannot draw that",
-            ));
+            return Err(Invalid::at(format!("{pointer}/$ref"), "leads back to itself: a form cannot draw that"));
         }
         let inner = match sizes.get(name) {
             Some(known) => *known,

@@ -23,10 +23,7 @@ pub(super) fn explain(root: &Object, value: &Value, error: &ValidationError<'_>,
         }
         Kind::PropertyNames { error: inner } => {
             let key = inner.instance().as_str().unwrap_or_default();
-            found.push(Invalid::at(
-                format!("{pointer}/{}", escape(key)),
-                format!("the key: {}", message(inner)),
-            ));
+            found.push(Invalid::at(format!("{pointer}/{}", escape(key)), format!("the key: {}", message(inner))));
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => forms(root, value, &pointer, context, found),
         _ => found.push(Invalid::at(pointer, message(error))),
@@ -95,10 +92,8 @@ fn forms(
         match constants {
             Some(constants) if same_place => one_of(constants.into_iter()),
             _ => {
-                let told: Vec<String> = context
-                    .iter()
-                    .map(|errors| errors.iter().map(message).collect::<Vec<_>>().join(", "))
-                    .collect();
+                let told: Vec<String> =
+                    context.iter().map(|errors| errors.iter().map(message).collect::<Vec<_>>().join(", ")).collect();
                 let told: String = told.join("; or ").chars().take(500).collect();
                 format!("fits none of the {} forms: {told}", context.len())
             }
@@ -138,14 +133,8 @@ fn known_keys<'s>(root: &'s Object, keyword: &str) -> Vec<&'s str> {
         };
     }
     let schema = schema.or_else(|| value.and_then(Value::as_object));
-    let properties = schema
-        .and_then(|schema| schema.get("properties"))
-        .and_then(Value::as_object);
-    properties
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect()
+    let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+    properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
 fn type_names(kind: &TypeKind) -> String {

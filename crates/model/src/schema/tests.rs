@@ -46,10 +46,7 @@ fn a_schema_of_every_keyword_is_taken() {
         }
     }"##;
     let schema = ConfigSchema::parse(text).unwrap();
-    assert_eq!(
-        schema.validate(&json!({"domains": ["x.com"]})).unwrap(),
-        json!({"domains": ["x.com"], "limit": 20})
-    );
+    assert_eq!(schema.validate(&json!({"domains": ["x.com"]})).unwrap(), json!({"domains": ["x.com"], "limit": 20}));
 }
 
 #[test]
@@ -60,11 +57,7 @@ fn mistakes_have_a_place_in_the_text() {
         "schema.json:3:3: error: /requird: unknown keyword \"requird\"; did you mean \"required\"?"
     );
     let found = ConfigSchema::parse("{\"type\": }").unwrap_err();
-    assert!(
-        found[0].to_string().starts_with("schema.json:1:10: error: not JSON: "),
-        "{}",
-        found[0]
-    );
+    assert!(found[0].to_string().starts_with("schema.json:1:10: error: not JSON: "), "{}", found[0]);
     let found = ConfigSchema::parse(&" ".repeat(70_000)).unwrap_err();
     assert!(found[0].message.contains("at most 65536"), "{}", found[0]);
     let found = ConfigSchema::parse(&"[".repeat(60_000)).unwrap_err();
@@ -79,14 +72,7 @@ fn all_mistakes_are_told_at_once() {
     let pointers: Vec<String> = found.unwrap_err().into_iter().map(|e| e.pointer).collect();
     assert_eq!(
         pointers,
-        [
-            "/not",
-            "/properties",
-            "/properties/a/type",
-            "/properties/b",
-            "/properties/c/minLength",
-            "/type"
-        ]
+        ["/not", "/properties", "/properties/a/type", "/properties/b", "/properties/c/minLength", "/type"]
     );
 }
 
@@ -101,26 +87,14 @@ fn the_top_level_is_an_object() {
 #[test]
 fn keywords_that_a_form_cannot_draw_are_refused_by_name() {
     for key in ["if", "then", "else", "not", "allOf", "dependentSchemas", "contains"] {
-        assert!(
-            property(json!({key: {}})).contains("rules across fields are for checkConfig"),
-            "{key}"
-        );
+        assert!(property(json!({key: {}})).contains("rules across fields are for checkConfig"), "{key}");
     }
     for key in ["$id", "$anchor", "$dynamicRef", "definitions"] {
         assert!(property(json!({key: "x"})).contains("is not taken; \"$ref\""), "{key}");
     }
-    for key in [
-        "patternProperties",
-        "prefixItems",
-        "unevaluatedProperties",
-        "contentEncoding",
-        "frobnicate",
-    ] {
+    for key in ["patternProperties", "prefixItems", "unevaluatedProperties", "contentEncoding", "frobnicate"] {
         let found = property(json!({key: {}}));
-        assert!(
-            found.starts_with(&format!("/properties/a/{key}: unknown keyword \"{key}\"")),
-            "{found}"
-        );
+        assert!(found.starts_with(&format!("/properties/a/{key}: unknown keyword \"{key}\"")), "{found}");
     }
 }
 
@@ -133,19 +107,13 @@ fn hints_are_let_through_and_the_known_ones_checked() {
     assert!(property(json!({"x-default-by-trigger": 1})).contains("expected an object from trigger to value"));
     assert!(property(json!({"x-default-by-trigger": {"post-logon": 1}})).contains("/post-logon: is not a trigger"));
     let found = property(json!({"type": "boolean", "x-default-by-trigger": {"post-login": 1}}));
-    assert_eq!(
-        found,
-        "/properties/a/x-default-by-trigger/post-login: expected true or false"
-    );
+    assert_eq!(found, "/properties/a/x-default-by-trigger/post-login: expected true or false");
 }
 
 #[test]
 fn values_of_keywords_are_checked() {
     for (of, says) in [
-        (
-            json!({"type": "text"}),
-            "/type: expected one or several of array, boolean",
-        ),
+        (json!({"type": "text"}), "/type: expected one or several of array, boolean"),
         (json!({"type": []}), "/type: expected one or several"),
         (json!({"type": ["string", "string"]}), "/type: expected one or several"),
         (json!({"title": 1}), "/title: expected a string"),
@@ -156,49 +124,19 @@ fn values_of_keywords_are_checked() {
         (json!({"enum": [1, 1]}), "/enum: has the same value twice"),
         (json!({"items": [{}]}), "/items: expected a schema"),
         (json!({"items": true}), "/items: expected a schema"),
-        (
-            json!({"additionalProperties": "no"}),
-            "/additionalProperties: expected true, false or a schema",
-        ),
+        (json!({"additionalProperties": "no"}), "/additionalProperties: expected true, false or a schema"),
         (json!({"oneOf": []}), "/oneOf: expected a list of 1 to 20 schemas"),
         (json!({"anyOf": [true]}), "/anyOf/0: expected a schema"),
-        (
-            json!({"properties": {"b": {}}, "required": ["c"]}),
-            "/required/0: is not among the properties",
-        ),
-        (
-            json!({"properties": {"b": {}}, "required": ["b", "b"]}),
-            "/required/1: stands here twice",
-        ),
+        (json!({"properties": {"b": {}}, "required": ["c"]}), "/required/0: is not among the properties"),
+        (json!({"properties": {"b": {}}, "required": ["b", "b"]}), "/required/1: stands here twice"),
         (json!({"required": "b"}), "/required: expected a list of property names"),
-        (
-            json!({"dependentRequired": {"b": ["c"]}}),
-            "/dependentRequired/b/0: is not among the properties",
-        ),
-        (
-            json!({"type": "integer", "maxLength": 3}),
-            "/maxLength: has no effect on type integer",
-        ),
-        (
-            json!({"minLength": 3, "maxLength": 2}),
-            "/minLength: is over maxLength: nothing fits",
-        ),
-        (
-            json!({"$schema": "https://json-schema.org/draft/2020-12/schema"}),
-            "/$schema: expected",
-        ),
-        (
-            json!({"$defs": {}}),
-            "/$defs: expected an object of schemas, at the top level",
-        ),
-        (
-            json!({"items": {"default": 1}}),
-            "/items/default: a default belongs to a property",
-        ),
-        (
-            json!({"anyOf": [{"properties": {"b": {"default": 1}}}]}),
-            "no defaults inside oneOf and anyOf",
-        ),
+        (json!({"dependentRequired": {"b": ["c"]}}), "/dependentRequired/b/0: is not among the properties"),
+        (json!({"type": "integer", "maxLength": 3}), "/maxLength: has no effect on type integer"),
+        (json!({"minLength": 3, "maxLength": 2}), "/minLength: is over maxLength: nothing fits"),
+        (json!({"$schema": "https://json-schema.org/draft/2020-12/schema"}), "/$schema: expected"),
+        (json!({"$defs": {}}), "/$defs: expected an object of schemas, at the top level"),
+        (json!({"items": {"default": 1}}), "/items/default: a default belongs to a property"),
+        (json!({"anyOf": [{"properties": {"b": {"default": 1}}}]}), "no defaults inside oneOf and anyOf"),
         (json!({"type": "string", "default": 1}), "/default: expected a string"),
     ] {
         let found = property(of.clone());
@@ -222,14 +160,8 @@ fn every_format_that_is_taken_is_checked() {
     for format in FORMATS {
         let schema = schema(json!({"type": "object", "properties": {"a": {"format": format}}}));
         let found = schema.validate(&json!({"a": bad})).unwrap_err();
-        assert!(
-            found[0].pointer == "/a" && found[0].message.starts_with("expected a"),
-            "{format}: {found:?}"
-        );
-        assert!(
-            !found[0].message.contains("the format"),
-            "{format} has words of its own"
-        );
+        assert!(found[0].pointer == "/a" && found[0].message.starts_with("expected a"), "{format}: {found:?}");
+        assert!(!found[0].message.contains("the format"), "{format} has words of its own");
     }
 }
 
@@ -245,23 +177,14 @@ fn references_stay_in_the_file() {
         "#/$defs/a/properties/b",
     ] {
         let found = property(json!({"$ref": reference}));
-        assert!(
-            found.contains("/properties/a/$ref: expected \"#/$defs/NAME\""),
-            "{reference}: {found}"
-        );
+        assert!(found.contains("/properties/a/$ref: expected \"#/$defs/NAME\""), "{reference}: {found}");
     }
     let looped = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}},
         "$defs": {"x": {"properties": {"b": {"$ref": "#/$defs/y"}}}, "y": {"items": {"$ref": "#/$defs/x"}}}});
-    assert_eq!(
-        only(looped),
-        "/$defs/y/items/$ref: leads back to itself: a form cannot draw that"
-    );
+    assert_eq!(only(looped), "/$defs/y/items/$ref: leads back to itself: a form cannot draw that");
     // Also where nothing uses it: defaults are checked there too.
     let unused = json!({"type": "object", "$defs": {"x": {"$ref": "#/$defs/x"}}});
-    assert_eq!(
-        only(unused),
-        "/$defs/x/$ref: leads back to itself: a form cannot draw that"
-    );
+    assert_eq!(only(unused), "/$defs/x/$ref: leads back to itself: a form cannot draw that");
 }
 
 #[test]
@@ -285,21 +208,14 @@ fn a_small_text_cannot_stand_for_a_large_schema() {
 #[test]
 fn patterns_cost_linear_time() {
     for pattern in ["(?=a)b", "(a)\\1", "(?<!x)y", "[", "(a{1000}){1000}"] {
-        assert!(
-            property(json!({"pattern": pattern})).contains("linear time"),
-            "{pattern}"
-        );
+        assert!(property(json!({"pattern": pattern})).contains("linear time"), "{pattern}");
     }
     assert!(property(json!({"pattern": "a".repeat(513)})).contains("at most 512 characters"));
     let schema = schema(json!({"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}}));
     let hostile = format!("{}!", "a".repeat(60_000));
     let started = std::time::Instant::now();
     assert!(schema.validate(&json!({"a": hostile})).is_err());
-    assert!(
-        started.elapsed() < std::time::Duration::from_secs(2),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[test]

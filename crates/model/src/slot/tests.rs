@@ -6,10 +6,7 @@ use crate::FailureReason;
 use serde_json::json;
 
 fn origins() -> Vec<Origin> {
-    ["https://app.example.com", "https://b.example.com"]
-        .iter()
-        .map(|o| Origin::parse(o).unwrap())
-        .collect()
+    ["https://app.example.com", "https://b.example.com"].iter().map(|o| Origin::parse(o).unwrap()).collect()
 }
 
 fn slot(trigger: Trigger) -> SlotState {
@@ -23,10 +20,7 @@ fn outcome(value: Value) -> Outcome {
 
 fn apply(slot: &mut SlotState, attachment: &str, value: Value) -> Result<Vec<Lost>, Invalid> {
     let origins = origins();
-    let rules = HostRules {
-        redirect_origins: &origins,
-        http_localhost: false,
-    };
+    let rules = HostRules { redirect_origins: &origins, http_localhost: false };
     slot.apply(attachment, &outcome(value), None, rules)
 }
 
@@ -41,12 +35,7 @@ fn an_empty_slot_continues_with_the_state_it_got() {
 #[test]
 fn a_block_after_a_redirect_and_a_demand_wins_and_discards_state_and_claims() {
     let mut s = slot(Trigger::PostLogin);
-    apply(
-        &mut s,
-        "a",
-        json!({"kind": "redirect", "url": "https://app.example.com/x", "state": {"k": 2}}),
-    )
-    .unwrap();
+    apply(&mut s, "a", json!({"kind": "redirect", "url": "https://app.example.com/x", "state": {"k": 2}})).unwrap();
     let claims = json!([{"token": "both", "name": "plan", "value": "gold"}]);
     apply(&mut s, "b", json!({"kind": "demand_mfa", "claims": claims})).unwrap();
     assert!(!s.is_blocked());
@@ -66,12 +55,7 @@ fn a_block_after_a_redirect_and_a_demand_wins_and_discards_state_and_claims() {
 #[test]
 fn mfa_stands_over_a_redirect_and_both_are_pending() {
     let mut s = slot(Trigger::PostLogin);
-    apply(
-        &mut s,
-        "a",
-        json!({"kind": "redirect", "url": "https://app.example.com/x", "query": {"q": "1"}}),
-    )
-    .unwrap();
+    apply(&mut s, "a", json!({"kind": "redirect", "url": "https://app.example.com/x", "query": {"q": "1"}})).unwrap();
     apply(&mut s, "b", json!({"kind": "demand_mfa"})).unwrap();
     let answer = s.finish();
     assert_eq!(answer.verdict, OutcomeKind::DemandMfa);
@@ -101,27 +85,14 @@ fn demands_merge_to_the_stricter_and_what_is_not_said_is_neutral() {
     assert_eq!(mfa.on_unenrolled, OnUnenrolled::Enroll);
     assert_eq!(mfa.on_non_interactive, OnNonInteractive::Continue);
 
-    let lost = apply(
-        &mut s,
-        "d",
-        json!({"kind": "demand_mfa", "factors": ["email"], "allow_remember": false}),
-    )
-    .unwrap();
+    let lost =
+        apply(&mut s, "d", json!({"kind": "demand_mfa", "factors": ["email"], "allow_remember": false})).unwrap();
     let mfa = s.pending().mfa.clone().unwrap();
-    assert_eq!(
-        mfa.factors,
-        [Factor::Webauthn],
-        "where nothing is left, the first by position stands"
-    );
+    assert_eq!(mfa.factors, [Factor::Webauthn], "where nothing is left, the first by position stands");
     assert!(!mfa.allow_remember);
     assert_eq!(
         lost,
-        [Lost {
-            kind: LostKind::Factors,
-            name: "email".into(),
-            attachment: "d".into(),
-            winner: "a".into()
-        }]
+        [Lost { kind: LostKind::Factors, name: "email".into(), attachment: "d".into(), winner: "a".into() }]
     );
     assert_eq!(s.finish().decided_by.unwrap().attachment, "a");
 }
@@ -129,18 +100,9 @@ fn demands_merge_to_the_stricter_and_what_is_not_said_is_neutral() {
 #[test]
 fn the_first_redirect_wins_and_the_second_is_told_as_lost() {
     let mut s = slot(Trigger::PostLogin);
-    apply(
-        &mut s,
-        "a",
-        json!({"kind": "redirect", "url": "https://app.example.com/x"}),
-    )
-    .unwrap();
-    let lost = apply(
-        &mut s,
-        "b",
-        json!({"kind": "redirect", "url": "https://b.example.com/", "mode": "resumable"}),
-    )
-    .unwrap();
+    apply(&mut s, "a", json!({"kind": "redirect", "url": "https://app.example.com/x"})).unwrap();
+    let lost =
+        apply(&mut s, "b", json!({"kind": "redirect", "url": "https://b.example.com/", "mode": "resumable"})).unwrap();
     assert_eq!(lost[0].kind, LostKind::Redirect);
     assert_eq!(s.finish().pending.redirect.unwrap().attachment, "a");
 }
@@ -152,11 +114,7 @@ fn claims_keep_the_first_unless_the_later_overwrites() {
     apply(&mut s, "a", claim("gold", "keep")).unwrap();
     let lost = apply(&mut s, "b", claim("iron", "keep")).unwrap();
     assert_eq!(
-        (
-            lost[0].attachment.as_str(),
-            lost[0].winner.as_str(),
-            lost[0].name.as_str()
-        ),
+        (lost[0].attachment.as_str(), lost[0].winner.as_str(), lost[0].name.as_str()),
         ("b", "a", "access/plan")
     );
     let lost = apply(&mut s, "c", claim("tin", "overwrite")).unwrap();
@@ -165,33 +123,20 @@ fn claims_keep_the_first_unless_the_later_overwrites() {
     assert_eq!(error.pointer, "/claims/0");
     let answer = s.finish();
     assert_eq!(answer.claims.len(), 1);
-    assert_eq!(
-        (answer.claims[0].value.as_str(), answer.claims[0].attachment.as_str()),
-        (Some("tin"), "c")
-    );
+    assert_eq!((answer.claims[0].value.as_str(), answer.claims[0].attachment.as_str()), (Some("tin"), "c"));
 }
 
 #[test]
 fn claims_of_the_token_exist_already_for_that_token_alone() {
     let claims = json!({"plan": "old"}).as_object().unwrap().clone();
-    let token = Token {
-        kind: "id".into(),
-        audience: String::new(),
-        claims,
-    };
+    let token = Token { kind: "id".into(), audience: String::new(), claims };
     let mut s = SlotState::new(Trigger::PreTokenIssue, Object::new(), Some(&token));
-    let lost = apply(
-        &mut s,
-        "a",
-        json!({"kind": "continue", "claims": [{"token": "both", "name": "plan", "value": "new"}]}),
-    )
-    .unwrap();
+    let lost =
+        apply(&mut s, "a", json!({"kind": "continue", "claims": [{"token": "both", "name": "plan", "value": "new"}]}))
+            .unwrap();
     assert_eq!(lost.len(), 1);
     let answer = s.finish();
-    assert_eq!(
-        answer.claims.iter().map(|c| c.token).collect::<Vec<_>>(),
-        [ClaimToken::Access]
-    );
+    assert_eq!(answer.claims.iter().map(|c| c.token).collect::<Vec<_>>(), [ClaimToken::Access]);
 }
 
 #[test]
@@ -210,12 +155,7 @@ fn a_token_takes_eight_kib_of_claims_and_nothing_of_the_outcome_over_it_is_merge
 #[test]
 fn state_is_a_merge_patch_of_the_top_level_with_the_last_write_winning() {
     let mut s = slot(Trigger::PreLogin);
-    apply(
-        &mut s,
-        "a",
-        json!({"kind": "continue", "state": {"seen": null, "deep": {"x": 1, "y": 2}}}),
-    )
-    .unwrap();
+    apply(&mut s, "a", json!({"kind": "continue", "state": {"seen": null, "deep": {"x": 1, "y": 2}}})).unwrap();
     let lost = apply(&mut s, "b", json!({"kind": "continue", "state": {"deep": {"x": 3}}})).unwrap();
     assert_eq!(lost[0].kind, LostKind::State);
     assert_eq!(Value::Object(s.finish().state), json!({"deep": {"x": 3}}));
@@ -236,39 +176,17 @@ fn what_the_trigger_or_the_version_or_the_tenant_does_not_allow_is_an_invalid_ou
     let refused = [
         (json!({"kind": "redirect", "url": "https://app.example.com/"}), "/kind"),
         (json!({"kind": "demand_mfa"}), "/kind"),
-        (
-            json!({"kind": "continue", "claims": [{"token": "id", "name": "a", "value": 1}]}),
-            "/claims",
-        ),
+        (json!({"kind": "continue", "claims": [{"token": "id", "name": "a", "value": 1}]}), "/claims"),
     ];
     for (value, pointer) in refused {
         assert_eq!(apply(&mut s, "a", value).unwrap_err().pointer, pointer);
     }
     let mut s = slot(Trigger::PostLogin);
-    for url in [
-        "https://evil.example/",
-        "https://app.example.com:444/",
-        "https://app.example.com.evil.example/",
-    ] {
-        assert_eq!(
-            apply(&mut s, "a", json!({"kind": "redirect", "url": url}))
-                .unwrap_err()
-                .pointer,
-            "/url"
-        );
+    for url in ["https://evil.example/", "https://app.example.com:444/", "https://app.example.com.evil.example/"] {
+        assert_eq!(apply(&mut s, "a", json!({"kind": "redirect", "url": url})).unwrap_err().pointer, "/url");
     }
-    let rules = HostRules {
-        redirect_origins: &[],
-        http_localhost: false,
-    };
-    let error = s
-        .apply(
-            "a",
-            &outcome(json!({"kind": "block"})),
-            Some(&[OutcomeKind::Continue]),
-            rules,
-        )
-        .unwrap_err();
+    let rules = HostRules { redirect_origins: &[], http_localhost: false };
+    let error = s.apply("a", &outcome(json!({"kind": "block"})), Some(&[OutcomeKind::Continue]), rules).unwrap_err();
     assert!(error.message.contains("declares"));
     assert_eq!(s.finish().verdict, OutcomeKind::Continue);
 }

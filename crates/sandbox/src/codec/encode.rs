@@ -98,7 +98,11 @@ impl Encoder {
         #[allow(clippy::cast_possible_truncation, reason = "the comparison below finds what was cut")]
         let int = value as i32;
         // Comparing bits keeps -0, which no integer is.
-        if f64::from(int).to_bits() == value.to_bits() { self.int(int) } else { self.double(value) }
+        if f64::from(int).to_bits() == value.to_bits() {
+            self.int(int)
+        } else {
+            self.double(value)
+        }
         Ok(())
     }
 

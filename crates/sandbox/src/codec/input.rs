@@ -1,9 +1,9 @@
 //! The shape of an [`Input`] as an Action sees it. Source: DESIGN "Input and outcome", and the types package for authors.
 
 use super::encode::{Encoder, Fields};
+use sluice_model::Invalid;
 use sluice_model::input::{Client, Context, Input, Request, Risk, Session, User};
 use sluice_model::slot::Pending;
-use sluice_model::Invalid;
 
 type Written = Result<(), Invalid>;
 

@@ -9,7 +9,8 @@ use sluice_model::{Bundle, BundleModule, FailureReason};
 const MAP: &str = r#"{"version":3,"sources":["src/index.ts"],"names":[],"mappings":";AASI"}"#;
 
 fn places(source_map: &str) -> Places {
-    let module = |path: &str, map: &str| BundleModule { path: path.into(), code: String::new(), source_map: map.into() };
+    let module =
+        |path: &str, map: &str| BundleModule { path: path.into(), code: String::new(), source_map: map.into() };
     Places::new(&Bundle::new("src/index.ts", vec![module("src/index.ts", source_map), module("src/list.ts", "")]))
 }
 
@@ -23,10 +24,7 @@ fn a_place_goes_through_its_modules_source_map() {
     let failure = thrown(FailureReason::Threw, &record, &places(MAP));
     assert_eq!(failure.message, "Error: no plan");
     assert_eq!((failure.file.as_deref(), failure.line, failure.column), (Some("src/index.ts"), Some(10), Some(5)));
-    assert_eq!(
-        failure.stack.unwrap(),
-        "at pick (src/index.ts:10:5)\nat map (native)\nat execute (src/list.ts:3:4)"
-    );
+    assert_eq!(failure.stack.unwrap(), "at pick (src/index.ts:10:5)\nat map (native)\nat execute (src/list.ts:3:4)");
 }
 
 #[test]

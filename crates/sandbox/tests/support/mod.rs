@@ -73,7 +73,9 @@ pub(crate) async fn value(expression: &str) -> Value {
 
 /// As [`value`], after a top level.
 pub(crate) async fn value_of(top: &str, expression: &str) -> Value {
-    let code = format!("{top}\nexport async function execute(input) {{ return {{ kind: 'continue', state: {{ v: {expression} }} }} }}");
+    let code = format!(
+        "{top}\nexport async function execute(input) {{ return {{ kind: 'continue', state: {{ v: {expression} }} }} }}"
+    );
     outcome(&code).await.state["v"].clone()
 }
 

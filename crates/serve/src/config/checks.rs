@@ -28,12 +28,7 @@ impl Checks<'_> {
 
     /// The setting takes `takes`, which `holds` or does not.
     pub fn require(&mut self, key: &str, holds: bool, takes: impl Into<String>) {
-        self.rules.push(Rule {
-            key: format!("{}{key}", self.path),
-            takes: takes.into(),
-            holds,
-            secret: false,
-        });
+        self.rules.push(Rule { key: format!("{}{key}", self.path), takes: takes.into(), holds, secret: false });
     }
 
     /// The setting takes `takes`, which its type already ensures.
@@ -43,29 +38,18 @@ impl Checks<'_> {
 
     /// As [`Checks::require`], and the value is never printed.
     pub fn secret(&mut self, key: &str, holds: bool, takes: impl Into<String>) {
-        self.rules.push(Rule {
-            key: format!("{}{key}", self.path),
-            takes: takes.into(),
-            holds,
-            secret: true,
-        });
+        self.rules.push(Rule { key: format!("{}{key}", self.path), takes: takes.into(), holds, secret: true });
     }
 
     /// Checks the settings under `key`.
     pub fn section(&mut self, key: &str, section: &impl Settings) {
-        section.check(&mut Checks {
-            path: format!("{}{key}.", self.path),
-            rules: self.rules,
-        });
+        section.check(&mut Checks { path: format!("{}{key}.", self.path), rules: self.rules });
     }
 }
 
 /// The rules of these settings.
 pub(super) fn rules(settings: &impl Settings) -> Vec<Rule> {
     let mut rules = Vec::new();
-    settings.check(&mut Checks {
-        path: String::new(),
-        rules: &mut rules,
-    });
+    settings.check(&mut Checks { path: String::new(), rules: &mut rules });
     rules
 }

@@ -28,26 +28,15 @@ pub(super) fn read(
     }) {
         Ok(text) => text,
         Err(error) => {
-            problems.push(Problem::new(
-                &name,
-                named_by.clone(),
-                format!("cannot be read: {error}"),
-            ));
+            problems.push(Problem::new(&name, named_by.clone(), format!("cannot be read: {error}")));
             return;
         }
     };
-    let at = |offset: usize| Origin::File {
-        path: path.to_owned(),
-        line: line(&text, offset),
-    };
+    let at = |offset: usize| Origin::File { path: path.to_owned(), line: line(&text, offset) };
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        problems.push(Problem::new(
-            &name,
-            at(offset),
-            format!("is not TOML: {}", error.message().replace('\n', ", ")),
-        ));
+        problems.push(Problem::new(&name, at(offset), format!("is not TOML: {}", error.message().replace('\n', ", "))));
     }
     if errors.is_empty() {
         collect("", table.get_ref(), known, &at, setters);
@@ -67,11 +56,7 @@ fn collect(
     setters: &mut Vec<Setter>,
 ) {
     for (name, value) in table {
-        let key = if prefix.is_empty() {
-            name.get_ref().to_string()
-        } else {
-            format!("{prefix}.{}", name.get_ref())
-        };
+        let key = if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
         let section = format!("{key}.");
         match value.get_ref() {
             // A table is a section, unless the setting itself is a map of the user's keys.
@@ -80,11 +65,7 @@ fn collect(
             }
             // A section without a line says nothing; an unknown one is refused as the key that it is.
             DeValue::Table(inner) if inner.is_empty() && known.iter().any(|known| known.starts_with(&section)) => {}
-            other => setters.push(Setter {
-                key,
-                value: Given::Typed(json(other)),
-                origin: at(name.span().start),
-            }),
+            other => setters.push(Setter { key, value: Given::Typed(json(other)), origin: at(name.span().start) }),
         }
     }
 }
@@ -104,10 +85,9 @@ fn json(value: &DeValue<'_>) -> Value {
         DeValue::Boolean(truth) => Value::Bool(*truth),
         DeValue::Datetime(time) => Value::String(time.to_string()),
         DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(fields) => fields
-            .iter()
-            .map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref())))
-            .collect(),
+        DeValue::Table(fields) => {
+            fields.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+        }
     }
 }
 

@@ -16,11 +16,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(key: &str, origin: Origin, message: impl Into<String>) -> Problem {
-        Problem {
-            key: key.into(),
-            origin,
-            message: message.into(),
-        }
+        Problem { key: key.into(), origin, message: message.into() }
     }
 }
 
@@ -49,9 +45,7 @@ impl Refusal {
 
     /// The settings struct itself is wrong: a fault of the program that its tests find, told in the same way.
     pub(super) fn broken(message: impl Into<String>) -> Refusal {
-        Refusal {
-            problems: vec![Problem::new("settings", Origin::Default, message)],
-        }
+        Refusal { problems: vec![Problem::new("settings", Origin::Default, message)] }
     }
 }
 

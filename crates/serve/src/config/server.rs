@@ -95,32 +95,12 @@ impl Settings for GrpcConfig {
     fn check(&self, at: &mut Checks<'_>) {
         at.range("max_in_flight", self.max_in_flight, 1..=1_000_000, "calls");
         at.range("max_connections", self.max_connections, 1..=1_000_000, "connections");
-        at.range(
-            "max_concurrent_streams",
-            self.max_concurrent_streams,
-            1..=1_000_000,
-            "calls",
-        );
-        at.range(
-            "max_message_bytes",
-            self.max_message_bytes,
-            64 * 1024..=64 * 1024 * 1024,
-            "bytes",
-        );
-        at.range(
-            "max_header_bytes",
-            self.max_header_bytes,
-            4 * 1024..=1024 * 1024,
-            "bytes",
-        );
+        at.range("max_concurrent_streams", self.max_concurrent_streams, 1..=1_000_000, "calls");
+        at.range("max_message_bytes", self.max_message_bytes, 64 * 1024..=64 * 1024 * 1024, "bytes");
+        at.range("max_header_bytes", self.max_header_bytes, 4 * 1024..=1024 * 1024, "bytes");
         at.range("keep_alive_interval_s", self.keep_alive_interval_s, 1..=3600, "seconds");
         at.range("keep_alive_timeout_s", self.keep_alive_timeout_s, 1..=3600, "seconds");
-        at.range(
-            "first_byte_timeout_ms",
-            self.first_byte_timeout_ms,
-            10..=600_000,
-            "milliseconds",
-        );
+        at.range("first_byte_timeout_ms", self.first_byte_timeout_ms, 10..=600_000, "milliseconds");
     }
 }
 
@@ -136,10 +116,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> LogConfig {
-        LogConfig {
-            level: "info".into(),
-            format: LogFormat::Text,
-        }
+        LogConfig { level: "info".into(), format: LogFormat::Text }
     }
 }
 
@@ -179,19 +156,14 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> TelemetryConfig {
-        TelemetryConfig {
-            otlp_endpoint: None,
-            trace_ratio: 0.01,
-            metrics_interval_s: 30,
-        }
+        TelemetryConfig { otlp_endpoint: None, trace_ratio: 0.01, metrics_interval_s: 30 }
     }
 }
 
 impl Settings for TelemetryConfig {
     fn check(&self, at: &mut Checks<'_>) {
         let plain = self.otlp_endpoint.as_deref().is_none_or(|url| {
-            url.parse::<http::Uri>()
-                .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+            url.parse::<http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
         });
         at.require("otlp_endpoint", plain, "a URL such as http://127.0.0.1:4317");
         at.range("trace_ratio", self.trace_ratio, 0.0..=1.0, "");
@@ -211,10 +183,7 @@ pub struct DrainConfig {
 
 impl Default for DrainConfig {
     fn default() -> DrainConfig {
-        DrainConfig {
-            notice_ms: 0,
-            timeout_s: 20,
-        }
+        DrainConfig { notice_ms: 0, timeout_s: 20 }
     }
 }
 

@@ -31,17 +31,10 @@ struct Store {
 impl Default for Sample {
     fn default() -> Sample {
         Sample {
-            server: Common {
-                listen: "127.0.0.1:7070".parse().unwrap(),
-                name: "sample".into(),
-            },
+            server: Common { listen: "127.0.0.1:7070".parse().unwrap(), name: "sample".into() },
             hosts: Vec::new(),
             labels: BTreeMap::new(),
-            store: Store {
-                size: 10,
-                sync: true,
-                password: None,
-            },
+            store: Store { size: 10, sync: true, password: None },
         }
     }
 }
@@ -77,12 +70,7 @@ struct Given {
 }
 
 fn given() -> Given {
-    Given {
-        folder: tempfile::tempdir().unwrap(),
-        file: None,
-        variables: Vec::new(),
-        flags: Vec::new(),
-    }
+    Given { folder: tempfile::tempdir().unwrap(), file: None, variables: Vec::new(), flags: Vec::new() }
 }
 
 impl Given {
@@ -122,10 +110,7 @@ impl Given {
     fn refused(&self) -> Vec<String> {
         let text = self.load().unwrap_err().to_string();
         let folder = format!("{}/", self.folder.path().display());
-        text.lines()
-            .skip(1)
-            .map(|line| line.trim().replace(&folder, ""))
-            .collect()
+        text.lines().skip(1).map(|line| line.trim().replace(&folder, "")).collect()
     }
 }
 
@@ -138,20 +123,10 @@ fn a_flag_goes_over_the_environment_that_over_the_file_and_that_over_the_default
         .set("store.size", "4")
         .load()
         .unwrap();
-    assert_eq!(
-        all.settings.store,
-        Store {
-            size: 4,
-            sync: true,
-            password: Some("from the file".into())
-        }
-    );
+    assert_eq!(all.settings.store, Store { size: 4, sync: true, password: Some("from the file".into()) });
     assert_eq!(all.settings.server, Sample::default().server);
     assert_eq!(all.origin("store.size"), Origin::Flag("--set".into()));
-    assert_eq!(
-        all.origin("store.sync"),
-        Origin::Variable("SLUICE_EXECUTOR_STORE_SYNC".into())
-    );
+    assert_eq!(all.origin("store.sync"), Origin::Variable("SLUICE_EXECUTOR_STORE_SYNC".into()));
     assert!(matches!(all.origin("store.password"), Origin::File { line: 4, .. }));
     assert_eq!(all.origin("name"), Origin::Default);
 }
@@ -170,19 +145,13 @@ fn text_is_taken_as_what_the_setting_is() {
     assert_eq!(loaded.hosts, ["a.example", "b.example"]);
     assert_eq!(loaded.labels["one"], 1);
     assert_eq!(loaded.store.password.unwrap(), "123456789");
-    assert_eq!(
-        given().set("hosts", r#"["a,b"]"#).load().unwrap().settings.hosts,
-        ["a,b"]
-    );
+    assert_eq!(given().set("hosts", r#"["a,b"]"#).load().unwrap().settings.hosts, ["a,b"]);
 }
 
 #[test]
 fn a_map_of_the_users_keys_may_be_a_section_of_the_file() {
     let loaded = given().file("[labels]\none = 1\ntwo = 2\n[store]\n").load().unwrap();
-    assert_eq!(
-        loaded.settings.labels,
-        BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 2)])
-    );
+    assert_eq!(loaded.settings.labels, BTreeMap::from([("one".to_owned(), 1), ("two".to_owned(), 2)]));
 }
 
 #[test]
@@ -190,19 +159,13 @@ fn the_file_may_be_named_by_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.toml");
     std::fs::write(&path, "name = 'there'").unwrap();
-    let loaded = given()
-        .variable("SLUICE_EXECUTOR_CONFIG", path.to_str().unwrap())
-        .load()
-        .unwrap();
+    let loaded = given().variable("SLUICE_EXECUTOR_CONFIG", path.to_str().unwrap()).load().unwrap();
     assert_eq!(loaded.settings.server.name, "there");
 }
 
 #[test]
 fn variables_of_clients_and_of_other_servers_are_none_of_ours() {
-    let mut all = given()
-        .variable("SLUICE_CONTROL_PLANE_ANYTHING", "x")
-        .variable("PATH", "x")
-        .variable("SLUICE", "x");
+    let mut all = given().variable("SLUICE_CONTROL_PLANE_ANYTHING", "x").variable("PATH", "x").variable("SLUICE", "x");
     for name in CLIENT_VARIABLES {
         all = all.variable(name, "x");
     }
@@ -215,43 +178,19 @@ fn every_refusal_names_the_setting_its_source_and_what_it_takes() {
     let there = "there are: hosts, labels, listen, name, store";
     for (given, told) in [
         (file("\n\nsiez = 1"), format!("siez is no setting; {there} (s.toml:3)")),
-        (
-            file("[store]\nsiez = 1"),
-            "store.siez is no setting; store takes: password, size, sync (s.toml:2)".into(),
-        ),
+        (file("[store]\nsiez = 1"), "store.siez is no setting; store takes: password, size, sync (s.toml:2)".into()),
         (file("[stoer]"), format!("stoer is no setting; {there} (s.toml:1)")),
-        (
-            file("store = 5"),
-            "store takes a table of: password, size, sync (s.toml:1)".into(),
-        ),
-        (
-            file("name.first = 'x'"),
-            "name is not understood: invalid type: map, expected a string (s.toml:1)".into(),
-        ),
-        (
-            given().set("name.first", "x"),
-            "name.first is no setting: name is one value (flag --set)".into(),
-        ),
-        (
-            file("store.size = 'big'"),
-            "store.size takes 1 to 100 MiB, not \"big\" (s.toml:1)".into(),
-        ),
-        (
-            file("store.size = 0"),
-            "store.size takes 1 to 100 MiB, not 0 (s.toml:1)".into(),
-        ),
-        (
-            file("store.size = -1"),
-            "store.size takes 1 to 100 MiB, not -1 (s.toml:1)".into(),
-        ),
+        (file("store = 5"), "store takes a table of: password, size, sync (s.toml:1)".into()),
+        (file("name.first = 'x'"), "name is not understood: invalid type: map, expected a string (s.toml:1)".into()),
+        (given().set("name.first", "x"), "name.first is no setting: name is one value (flag --set)".into()),
+        (file("store.size = 'big'"), "store.size takes 1 to 100 MiB, not \"big\" (s.toml:1)".into()),
+        (file("store.size = 0"), "store.size takes 1 to 100 MiB, not 0 (s.toml:1)".into()),
+        (file("store.size = -1"), "store.size takes 1 to 100 MiB, not -1 (s.toml:1)".into()),
         (
             file("store.size = 99999999999999999999"),
             "store.size takes 1 to 100 MiB, not \"99999999999999999999\" (s.toml:1)".into(),
         ),
-        (
-            file("listen = 7070"),
-            "listen takes an address, not 7070 (s.toml:1)".into(),
-        ),
+        (file("listen = 7070"), "listen takes an address, not 7070 (s.toml:1)".into()),
         (
             file("labels = {a = 'x'}"),
             "labels is not understood: invalid type: string \"x\", expected u32 (s.toml:1)".into(),
@@ -260,14 +199,8 @@ fn every_refusal_names_the_setting_its_source_and_what_it_takes() {
             given().set("hosts", "a,b,c,d"),
             "hosts takes up to 3 names, not [\"a\", \"b\", \"c\", \"d\"] (flag --set)".into(),
         ),
-        (
-            given().set("store.sync", "maybe"),
-            "store.sync takes true or false, not \"maybe\" (flag --set)".into(),
-        ),
-        (
-            given().set("nothing", ""),
-            format!("nothing is no setting; {there} (flag --set)"),
-        ),
+        (given().set("store.sync", "maybe"), "store.sync takes true or false, not \"maybe\" (flag --set)".into()),
+        (given().set("nothing", ""), format!("nothing is no setting; {there} (flag --set)")),
         (
             given().variable("SLUICE_EXECUTOR_STORE_SIZE", "1e9"),
             "store.size takes 1 to 100 MiB, not \"1e9\" (environment variable SLUICE_EXECUTOR_STORE_SIZE)".into(),
@@ -284,10 +217,7 @@ fn every_refusal_names_the_setting_its_source_and_what_it_takes() {
             given().set("store.password", "short"),
             "store.password takes 8 characters or more, not what it was set to (flag --set)".into(),
         ),
-        (
-            file("store.password = 12345"),
-            "store.password takes 8 characters or more (s.toml:1)".into(),
-        ),
+        (file("store.password = 12345"), "store.password takes 8 characters or more (s.toml:1)".into()),
     ] {
         assert_eq!(given.refused(), [told]);
     }
@@ -295,17 +225,11 @@ fn every_refusal_names_the_setting_its_source_and_what_it_takes() {
 
 #[test]
 fn a_file_that_cannot_be_read_or_is_no_toml_is_told_with_its_line() {
-    let missing = Sources::new(EXECUTOR_PREFIX)
-        .file("/does/not/exist.toml")
-        .load::<Sample>()
-        .unwrap_err();
+    let missing = Sources::new(EXECUTOR_PREFIX).file("/does/not/exist.toml").load::<Sample>().unwrap_err();
     assert_eq!(missing.problems[0].key, "/does/not/exist.toml");
     assert!(missing.to_string().contains("cannot be read"), "{missing}");
     let broken = given().file("name = 'x'\nlisten = \n").refused();
-    assert!(
-        broken[0].contains("s.toml is not TOML") && broken[0].ends_with("(s.toml:2)"),
-        "{broken:?}"
-    );
+    assert!(broken[0].contains("s.toml is not TOML") && broken[0].ends_with("(s.toml:2)"), "{broken:?}");
     let twice = given().file("name = 'x'\nname = 'y'\n").refused();
     assert!(twice[0].ends_with("(s.toml:2)"), "{twice:?}");
 }
@@ -323,28 +247,15 @@ fn all_mistakes_are_told_at_once() {
 
 #[test]
 fn the_effective_settings_are_a_file_again_and_hide_secrets() {
-    let loaded = given()
-        .set("store.size", "7")
-        .set("labels", "{ a = 1 }")
-        .set("store.password", "hush-hush")
-        .load()
-        .unwrap();
+    let loaded =
+        given().set("store.size", "7").set("labels", "{ a = 1 }").set("store.password", "hush-hush").load().unwrap();
     let text = loaded.effective().to_string();
     assert!(text.contains("store.size = 7  # flag --set\n"), "{text}");
     assert!(text.contains("store.sync = true  # default\n"), "{text}");
     assert!(text.contains("# store.password is set and secret"), "{text}");
     assert!(!text.contains("hush-hush"));
     let again = given().file(&text).load().unwrap().settings;
-    assert_eq!(
-        again,
-        Sample {
-            store: Store {
-                password: None,
-                ..loaded.settings.store
-            },
-            ..loaded.settings
-        }
-    );
+    assert_eq!(again, Sample { store: Store { password: None, ..loaded.settings.store }, ..loaded.settings });
 }
 
 #[test]
@@ -356,9 +267,7 @@ fn the_settings_of_every_server_are_sound_and_refuse_what_they_do_not_take() {
     }
     impl Default for Plain {
         fn default() -> Plain {
-            Plain {
-                server: ServerConfig::on(7071, 7073, "data"),
-            }
+            Plain { server: ServerConfig::on(7071, 7073, "data") }
         }
     }
     impl Settings for Plain {
@@ -369,12 +278,7 @@ fn the_settings_of_every_server_are_sound_and_refuse_what_they_do_not_take() {
     let load = |key: &str, value: &str| Sources::new(EXECUTOR_PREFIX).flag("--set", key, value).load::<Plain>();
     assert_eq!(load("listen", "[::1]:0").unwrap().settings.server.listen.port(), 0);
     assert_eq!(
-        load("log.level", "warn,sluice_executor=debug")
-            .unwrap()
-            .settings
-            .server
-            .log
-            .level,
+        load("log.level", "warn,sluice_executor=debug").unwrap().settings.server.log.level,
         "warn,sluice_executor=debug"
     );
     for (key, value) in [

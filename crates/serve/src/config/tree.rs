@@ -33,11 +33,7 @@ pub(super) fn leaves(tree: &Value) -> BTreeSet<String> {
         match tree {
             Value::Object(fields) if !fields.is_empty() => {
                 for (name, value) in fields {
-                    let key = if prefix.is_empty() {
-                        name.clone()
-                    } else {
-                        format!("{prefix}.{name}")
-                    };
+                    let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                     walk(&key, value, into);
                 }
             }
@@ -57,11 +53,7 @@ pub(super) fn locate(known: &BTreeSet<String>, key: &str) -> Result<(), String> 
         return Ok(());
     }
     let inside = |section: &str| {
-        let prefix = if section.is_empty() {
-            String::new()
-        } else {
-            format!("{section}.")
-        };
+        let prefix = if section.is_empty() { String::new() } else { format!("{section}.") };
         let mut names: Vec<&str> = Vec::new();
         for name in known.iter().filter_map(|other| other.strip_prefix(&prefix)) {
             let name = name.split('.').next().unwrap_or(name);
@@ -96,11 +88,7 @@ pub(super) fn fit<T: DeserializeOwned>(defaults: &Value, key: &str, given: &Give
             let mut candidates = vec![Value::String(text.clone())];
             candidates.extend(super::file::value(text));
             if matches!(get(defaults, key), Some(Value::Array(_))) && !text.starts_with('[') {
-                candidates.push(
-                    text.split(',')
-                        .map(|item| Value::String(item.trim().to_owned()))
-                        .collect(),
-                );
+                candidates.push(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect());
             }
             candidates
         }

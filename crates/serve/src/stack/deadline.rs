@@ -62,12 +62,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let refused = |status| DeadlineFuture {
-            inner: None,
-            sleep: None,
-            deadline: None,
-            refused: Some(status),
-        };
+        let refused = |status| DeadlineFuture { inner: None, sleep: None, deadline: None, refused: Some(status) };
         let timeout = match timeout(request.headers()) {
             Ok(timeout) => timeout,
             Err(status) => return refused(status),
@@ -83,12 +78,7 @@ where
             }
             _ => None,
         };
-        DeadlineFuture {
-            inner: Some(self.inner.call(request)),
-            sleep: None,
-            deadline,
-            refused: None,
-        }
+        DeadlineFuture { inner: Some(self.inner.call(request)), sleep: None, deadline, refused: None }
     }
 }
 
@@ -98,19 +88,12 @@ pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get(&GRPC_TIMEOUT) else {
         return Ok(None);
     };
-    let malformed = || {
-        bad_header(
-            "grpc-timeout",
-            "takes 1 to 8 digits and one of H, M, S, m, u, n, such as 250m",
-        )
-    };
+    let malformed = || bad_header("grpc-timeout", "takes 1 to 8 digits and one of H, M, S, m, u, n, such as 250m");
     let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
     }
-    let number = digits
-        .iter()
-        .fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let number = digits.iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
     let timeout = match unit {
         b'H' => Duration::from_secs(number * 3600),
         b'M' => Duration::from_secs(number * 60),
@@ -149,13 +132,9 @@ where
         };
         if let Poll::Ready(answer) = inner.poll(cx) {
             let deadline = *this.deadline;
-            return Poll::Ready(answer.map(|r| {
-                r.map(|body| DeadlineBody {
-                    inner: Some(body),
-                    sleep: None,
-                    deadline,
-                })
-            }));
+            return Poll::Ready(
+                answer.map(|r| r.map(|body| DeadlineBody { inner: Some(body), sleep: None, deadline })),
+            );
         }
         let Some(deadline) = *this.deadline else {
             return Poll::Pending;
@@ -201,9 +180,7 @@ impl<B: Body> Body for DeadlineBody<B> {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {}
             Poll::Ready(end) => return Poll::Ready(end),
             Poll::Pending => {
-                let sleep = this
-                    .sleep
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.0.into())));
+                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.0.into())));
                 ready!(sleep.as_mut().poll(cx));
             }
         }
@@ -216,8 +193,6 @@ impl<B: Body> Body for DeadlineBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

@@ -34,10 +34,7 @@ impl<S> Layer<S> for IdentifyLayer {
     type Service = Identified<S>;
 
     fn layer(&self, inner: S) -> Identified<S> {
-        Identified {
-            inner,
-            authenticate: Arc::clone(&self.authenticate),
-        }
+        Identified { inner, authenticate: Arc::clone(&self.authenticate) }
     }
 }
 
@@ -63,14 +60,8 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let found = match request.extensions().get::<Call>() {
-            Some(call) => self
-                .authenticate
-                .authenticate(&Caller::new(request.headers(), call.peer)),
-            None => Err(refusal(
-                Code::Internal,
-                "INTERNAL",
-                "the call is not known to the stack",
-            )),
+            Some(call) => self.authenticate.authenticate(&Caller::new(request.headers(), call.peer)),
+            None => Err(refusal(Code::Internal, "INTERNAL", "the call is not known to the stack")),
         };
         match found {
             Ok(principal) => {
@@ -96,19 +87,11 @@ pin_project! {
 
 impl<F, G> Answer<F, G> {
     pub(super) fn awaited(inner: F, guard: Option<G>) -> Answer<F, G> {
-        Answer {
-            inner: Some(inner),
-            refused: None,
-            guard,
-        }
+        Answer { inner: Some(inner), refused: None, guard }
     }
 
     pub(super) fn refused(status: Status) -> Answer<F, G> {
-        Answer {
-            inner: None,
-            refused: Some(status),
-            guard: None,
-        }
+        Answer { inner: None, refused: Some(status), guard: None }
     }
 }
 
@@ -129,11 +112,9 @@ where
                 }
                 poll
             }
-            None => Poll::Ready(Ok(this
-                .refused
-                .take()
-                .unwrap_or_else(|| Status::internal("polled twice"))
-                .into_http())),
+            None => {
+                Poll::Ready(Ok(this.refused.take().unwrap_or_else(|| Status::internal("polled twice")).into_http()))
+            }
         }
     }
 }

@@ -23,10 +23,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn new(max_in_flight: usize) -> Load {
-        Load {
-            max_in_flight,
-            in_flight: AtomicUsize::new(0),
-        }
+        Load { max_in_flight, in_flight: AtomicUsize::new(0) }
     }
 
     fn enter(self: &Arc<Load>) -> Option<Permit> {
@@ -63,10 +60,7 @@ impl<S> Layer<S> for LoadLayer {
     type Service = Bound<S>;
 
     fn layer(&self, inner: S) -> Bound<S> {
-        Bound {
-            inner,
-            load: Arc::clone(&self.load),
-        }
+        Bound { inner, load: Arc::clone(&self.load) }
     }
 }
 
@@ -92,20 +86,14 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        if request
-            .extensions()
-            .get::<Call>()
-            .is_some_and(|call| call.method.is_probe)
-        {
+        if request.extensions().get::<Call>().is_some_and(|call| call.method.is_probe) {
             return Answer::awaited(self.inner.call(request), None);
         }
         match self.load.enter() {
             Some(permit) => Answer::awaited(self.inner.call(request), Some(permit)),
             None => {
-                let message = format!(
-                    "the server is answering {} calls, its most; retry later",
-                    self.load.max_in_flight
-                );
+                let message =
+                    format!("the server is answering {} calls, its most; retry later", self.load.max_in_flight);
                 Answer::refused(refusal(Code::ResourceExhausted, "SERVER_BUSY", message))
             }
         }

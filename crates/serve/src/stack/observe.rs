@@ -26,9 +26,8 @@ use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The buckets of the latency histogram, in seconds: fine where an Execute lies (60 us to 2 s).
-const BUCKETS_S: [f64; 17] = [
-    0.000_1, 0.000_2, 0.000_35, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
-];
+const BUCKETS_S: [f64; 17] =
+    [0.000_1, 0.000_2, 0.000_35, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 /// The instruments of gRPC calls.
 #[derive(Debug)]
@@ -78,10 +77,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe {
-            inner,
-            instruments: Arc::clone(&self.instruments),
-        }
+        Observe { inner, instruments: Arc::clone(&self.instruments) }
     }
 }
 
@@ -156,9 +152,7 @@ fn span(call: &Call, headers: &HeaderMap, traced: bool) -> Span {
 /// parent "-" flags (W3C Trace Context, section 3.2).
 fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let parent = headers.get("traceparent")?.to_str().ok()?;
-    parent
-        .get(3..35)
-        .filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    parent.get(3..35).filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 struct Headers<'a>(&'a HeaderMap);
@@ -195,9 +189,7 @@ impl Drop for Watch {
         let code = usize::try_from(i32::from(self.code)).unwrap_or(0);
         method.in_flight.fetch_sub(1, Ordering::Relaxed);
         let took = Instant::now().saturating_duration_since(self.call.received);
-        self.instruments
-            .duration
-            .record(took.as_secs_f64(), &method.by_code[code]);
+        self.instruments.duration.record(took.as_secs_f64(), &method.by_code[code]);
         if self.instruments.traced && !self.span.is_disabled() {
             self.span.record("rpc.response.status_code", super::CODES[code]);
             // The codes that are the server's fault, by OpenTelemetry's conventions for gRPC servers.
@@ -219,9 +211,7 @@ impl Drop for Watch {
 
 /// The code in these headers or trailers.
 fn code(headers: &HeaderMap) -> Option<Code> {
-    headers
-        .get(Status::GRPC_STATUS)
-        .map(|value| Code::from_bytes(value.as_bytes()))
+    headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 pin_project! {
@@ -286,9 +276,7 @@ impl<B: Body> Body for ObserveBody<B> {
             ready!(this.inner.poll_frame(cx))
         };
         let ended = match &frame {
-            Some(Ok(frame)) => frame
-                .trailers_ref()
-                .map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
+            Some(Ok(frame)) => frame.trailers_ref().map(|trailers| code(trailers).unwrap_or(Code::Unknown)),
             Some(Err(_)) => Some(Code::Internal),
             None => Some(Code::Unknown),
         };

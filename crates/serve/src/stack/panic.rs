@@ -49,9 +49,7 @@ where
         // Unwind safety: the future and the request are dropped, and what they share must be sound after a panic, as it
         // must be for a task of the runtime.
         let inner = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
-        GuardFuture {
-            inner: inner.map_err(told).ok(),
-        }
+        GuardFuture { inner: inner.map_err(told).ok() }
     }
 }
 
@@ -121,9 +119,7 @@ impl<B: Body> Body for GuardBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -42,18 +42,12 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let service = request
-            .uri()
-            .path()
-            .strip_prefix('/')
-            .and_then(|path| path.split_once('/'));
+        let service = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/'));
         match &mut self.front {
-            Some(front) if service.is_some_and(|(service, _)| service == F::NAME) => RouteFuture::Front {
-                future: front.call(request),
-            },
-            _ => RouteFuture::Routed {
-                future: self.routes.call(request),
-            },
+            Some(front) if service.is_some_and(|(service, _)| service == F::NAME) => {
+                RouteFuture::Front { future: front.call(request) }
+            }
+            _ => RouteFuture::Routed { future: self.routes.call(request) },
         }
     }
 }

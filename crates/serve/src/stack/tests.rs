@@ -19,10 +19,8 @@ fn a_timeout_is_read_in_every_unit() {
         ("7n", Duration::from_nanos(7)),
         ("99999999S", Duration::from_secs(365 * 24 * 60 * 60)),
     ] {
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("grpc-timeout"),
-            HeaderValue::from_static(text),
-        )]);
+        let headers =
+            HeaderMap::from_iter([(http::HeaderName::from_static("grpc-timeout"), HeaderValue::from_static(text))]);
         assert_eq!(timeout(&headers).unwrap(), Some(expected), "{text}");
     }
     assert_eq!(timeout(&HeaderMap::new()).unwrap(), None);
@@ -46,19 +44,10 @@ fn a_status_becomes_trailers() {
 #[test]
 fn the_tenant_check_keeps_tenants_apart() {
     let (acme, other) = (Slug::parse("acme").unwrap(), Slug::parse("other").unwrap());
-    let operator = Principal {
-        kind: PrincipalKind::PlatformOperator,
-        name: "op".into(),
-    };
-    let member = Principal {
-        kind: PrincipalKind::Tenant(acme.clone()),
-        name: "deployer".into(),
-    };
+    let operator = Principal { kind: PrincipalKind::PlatformOperator, name: "op".into() };
+    let member = Principal { kind: PrincipalKind::Tenant(acme.clone()), name: "deployer".into() };
     assert_eq!(authorize_tenant(&operator, &other), Ok(()));
     assert_eq!(authorize_tenant(&member, &acme), Ok(()));
     let refused = authorize_tenant(&member, &other).unwrap_err();
-    assert_eq!(
-        (refused.code, &*refused.reason),
-        (Code::PermissionDenied, "TENANT_DENIED")
-    );
+    assert_eq!((refused.code, &*refused.reason), (Code::PermissionDenied, "TENANT_DENIED"));
 }

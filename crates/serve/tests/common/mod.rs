@@ -61,14 +61,7 @@ impl Drop for Told {
 impl Echo {
     pub fn new() -> (Echo, mpsc::UnboundedReceiver<&'static str>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (
-            Echo {
-                drain: None,
-                gate: Arc::new(Notify::new()),
-                events,
-            },
-            receiver,
-        )
+        (Echo { drain: None, gate: Arc::new(Notify::new()), events }, receiver)
     }
 
     async fn say(self, request: tonic::Request<String>) -> Result<tonic::Response<String>, Status> {
@@ -99,9 +92,7 @@ impl Echo {
         let first = futures_util::stream::once(async { Ok("first".to_owned()) });
         let rest: BoxStream<'static, Result<String, Status>> = match request.get_ref().as_str() {
             // Lives until the drain, as a good stream does.
-            "drained" => futures_util::stream::pending()
-                .take_until(self.drain.unwrap().begun())
-                .boxed(),
+            "drained" => futures_util::stream::pending().take_until(self.drain.unwrap().begun()).boxed(),
             // Lives for ever.
             "stuck" => futures_util::stream::pending().boxed(),
             // Sends more than any window, for ever.
@@ -135,14 +126,8 @@ where
         Box::pin(async move {
             let mut grpc = Grpc::new(ProstCodec::<String, String>::default());
             Ok(match request.uri().path() {
-                SAY => {
-                    grpc.unary(service_fn(move |request| echo.clone().say(request)), request)
-                        .await
-                }
-                WATCH => {
-                    grpc.server_streaming(service_fn(move |request| echo.clone().watch(request)), request)
-                        .await
-                }
+                SAY => grpc.unary(service_fn(move |request| echo.clone().say(request)), request).await,
+                WATCH => grpc.server_streaming(service_fn(move |request| echo.clone().watch(request)), request).await,
                 _ => Status::unimplemented("").into_http(),
             })
         })
@@ -168,11 +153,7 @@ pub fn descriptors() -> &'static [u8] {
         }],
         ..Default::default()
     };
-    Box::leak(
-        FileDescriptorSet { file: vec![file] }
-            .encode_to_vec()
-            .into_boxed_slice(),
-    )
+    Box::leak(FileDescriptorSet { file: vec![file] }.encode_to_vec().into_boxed_slice())
 }
 
 /// A running server with the echo service.
@@ -202,14 +183,7 @@ pub fn start_with(front: bool, change: impl FnOnce(&mut ServerConfig)) -> Server
     } else {
         app.spawn("executor", grpc.service(echo.clone()), &telemetry).unwrap()
     };
-    Server {
-        running,
-        echo,
-        events,
-        drain,
-        telemetry,
-        folder,
-    }
+    Server { running, echo, events, drain, telemetry, folder }
 }
 
 pub fn start() -> Server {
@@ -259,20 +233,14 @@ pub async fn call(
     let mut grpc = channel.client();
     grpc.ready().await?;
     let path = http::uri::PathAndQuery::from_static(path);
-    Ok(grpc
-        .unary(request, path, ProstCodec::<String, String>::default())
-        .await?
-        .into_inner())
+    Ok(grpc.unary(request, path, ProstCodec::<String, String>::default()).await?.into_inner())
 }
 
 pub async fn watch(channel: &impl Client, request: tonic::Request<String>) -> Result<tonic::Streaming<String>, Status> {
     let mut grpc = channel.client();
     grpc.ready().await?;
     let path = http::uri::PathAndQuery::from_static(WATCH);
-    Ok(grpc
-        .server_streaming(request, path, ProstCodec::<String, String>::default())
-        .await?
-        .into_inner())
+    Ok(grpc.server_streaming(request, path, ProstCodec::<String, String>::default()).await?.into_inner())
 }
 
 type AnyService = BoxCloneService<Request<Body>, Response<Body>, Status>;
@@ -304,10 +272,7 @@ impl Patient {
         let io = hyper_util::rt::TokioIo::new(stream);
         let (connection, driver) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
         tokio::spawn(driver);
-        Patient {
-            connection,
-            origin: format!("http://{address}").parse().unwrap(),
-        }
+        Patient { connection, origin: format!("http://{address}").parse().unwrap() }
     }
 }
 
@@ -346,7 +311,5 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// Fails a test that would hang.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future)
-        .await
-        .unwrap_or_else(|_| panic!("{what} did not happen"))
+    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }

@@ -26,18 +26,23 @@ const THROWS: &str = "import { fail } from './lib/fail'\n\
     \u{20}   const shown: string = '\u{1F600}'; if (!input.user) throw new TypeError('no user' as string)\n\
     \u{20}   return fail<Kind>(Kind.A)\n\
     }\n";
-const FAILS: &str = "export function fail<T>(of: T): never {\n  /* two\n  lines */ throw new Error(`failed ${of}`)\n}\n";
+const FAILS: &str =
+    "export function fail<T>(of: T): never {\n  /* two\n  lines */ throw new Error(`failed ${of}`)\n}\n";
 
 #[test]
 fn a_throw_leads_to_its_line_and_column() {
     let files = [("src/index.ts", THROWS), ("src/lib/fail.ts", FAILS)];
     let line: Vec<&str> = THROWS.lines().collect();
-    let column = |line: &str, part: &str| u32::try_from(line[..line.find(part).unwrap()].encode_utf16().count() + 1).unwrap();
+    let column =
+        |line: &str, part: &str| u32::try_from(line[..line.find(part).unwrap()].encode_utf16().count() + 1).unwrap();
     assert_eq!(
         origin(&files, "src/index.ts", "new TypeError"),
         ("src/index.ts".to_owned(), 8, column(line[7], "new TypeError"))
     );
-    assert_eq!(origin(&files, "src/index.ts", "fail(Kind.A)"), ("src/index.ts".to_owned(), 9, column(line[8], "fail<Kind>")));
+    assert_eq!(
+        origin(&files, "src/index.ts", "fail(Kind.A)"),
+        ("src/index.ts".to_owned(), 9, column(line[8], "fail<Kind>"))
+    );
     assert_eq!(origin(&files, "src/lib/fail.ts", "new Error"), ("src/lib/fail.ts".to_owned(), 3, 18));
 }
 

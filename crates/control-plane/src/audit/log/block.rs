@@ -171,9 +171,10 @@ impl Records {
 
     /// The tenant and the JSON of each, with its number in the block, in order.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &str, &[u8])> {
-        self.entries.iter().enumerate().map(|(at, (tenant, json))| {
-            (at as u64, self.tenants[*tenant].as_str(), &self.plain[json.clone()])
-        })
+        self.entries
+            .iter()
+            .enumerate()
+            .map(|(at, (tenant, json))| (at as u64, self.tenants[*tenant].as_str(), &self.plain[json.clone()]))
     }
 
     /// How many bytes were unpacked.

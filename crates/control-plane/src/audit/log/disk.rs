@@ -199,8 +199,8 @@ fn prepare(records: &[sluice_model::AuditRecord]) -> Result<Vec<Ready>, LogError
     let mut size = 0;
     let mut ready = Vec::with_capacity(records.len());
     for found in records {
-        let json = record::encode(found)
-            .map_err(|error| LogError::Invalid { field: "records", detail: error.to_string() })?;
+        let json =
+            record::encode(found).map_err(|error| LogError::Invalid { field: "records", detail: error.to_string() })?;
         size += json.len();
         let time = found.time.as_microsecond();
         ready.push(Ready { tenant: found.tenant.clone(), time, terms: record::terms(found), json });
@@ -226,7 +226,8 @@ fn recover(folder: &Path) -> Result<(View, u64), LogError> {
     let mut segments = segment::list(folder)?;
     let Some(newest) = segments.pop() else {
         if marked {
-            let detail = format!("{MARKER} says that it held a log, but its segments are gone; put them back from a backup");
+            let detail =
+                format!("{MARKER} says that it held a log, but its segments are gone; put them back from a backup");
             return Err(LogError::Folder { folder: folder.to_owned(), detail });
         }
         let open = create(folder, Cursor(1))?;

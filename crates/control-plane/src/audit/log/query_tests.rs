@@ -64,8 +64,21 @@ fn queries() -> impl Strategy<Value = Query> {
 
 /// What a query means, said once more and as plainly as can be.
 fn is_asked_for(query: &Query, record: &AuditRecord) -> bool {
-    let Query { tenant, since, until, kind, flow, trigger, slug, version, sign_in_id, execution_id, user_id, outcome, .. } =
-        query;
+    let Query {
+        tenant,
+        since,
+        until,
+        kind,
+        flow,
+        trigger,
+        slug,
+        version,
+        sign_in_id,
+        execution_id,
+        user_id,
+        outcome,
+        ..
+    } = query;
     let reason = |reason: &str| {
         record.reason_code.as_deref() == Some(reason)
             || record.failure.as_ref().map(|failure| failure.reason.to_string()).as_deref() == Some(reason)

@@ -70,7 +70,12 @@ impl Budget {
 enum Part {
     Closed(Arc<Summary>),
     /// The open segment, with only the blocks that are worth reading.
-    Open { file: Arc<File>, header: SegmentHeader, end: Cursor, blocks: Vec<Arc<BlockEntry>> },
+    Open {
+        file: Arc<File>,
+        header: SegmentHeader,
+        end: Cursor,
+        blocks: Vec<Arc<BlockEntry>>,
+    },
 }
 
 impl Part {

@@ -102,9 +102,7 @@ pub(super) fn read_block(path: &Path, file: &File, salt: u32, entry: &BlockEntry
     let mut frame = vec![0; usize::try_from(entry.length).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut frame, entry.offset).map_err(LogError::disk(path))?;
     match frame::take(&frame, salt) {
-        Ok(taken) if taken.payload.len() + FRAME_HEADER_BYTES == frame.len() => {
-            Ok(frame.split_off(FRAME_HEADER_BYTES))
-        }
+        Ok(taken) if taken.payload.len() + FRAME_HEADER_BYTES == frame.len() => Ok(frame.split_off(FRAME_HEADER_BYTES)),
         Ok(_) => Err(corrupt_at(path, entry.offset, "a frame has another length than its index says")),
         Err(detail) => Err(corrupt_at(path, entry.offset, detail)),
     }

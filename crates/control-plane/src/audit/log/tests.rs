@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use super::{
-    AppendError, Appended, AuditLog, AuditPage, Cursor, FileAuditLog, Listed, LogError, MAX_BATCH_RECORDS, MAX_PAGE, OnGap,
-    Query, SEGMENT_BYTES, Source, SourceBatch, record, segment,
+    AppendError, Appended, AuditLog, AuditPage, Cursor, FileAuditLog, Listed, LogError, MAX_BATCH_RECORDS, MAX_PAGE,
+    OnGap, Query, SEGMENT_BYTES, Source, SourceBatch, record, segment,
 };
 use jiff::Timestamp;
 use sluice_model::audit::{AuditFailure, AuditRun};
@@ -257,7 +257,9 @@ async fn a_scan_goes_on_where_the_one_before_ended() {
     let log = FileAuditLog::open(folder.path().to_owned(), 2_000).await.unwrap();
     let source = executor("ex-1", 1);
     for first in (1..=60).step_by(3) {
-        log.append(batch(&source, first, vec![run("acme", first), run("beta", first + 1), run("acme", first + 2)])).await.unwrap();
+        log.append(batch(&source, first, vec![run("acme", first), run("beta", first + 1), run("acme", first + 2)]))
+            .await
+            .unwrap();
     }
     let (mut seen, mut after) = (Vec::new(), Cursor(0));
     loop {
@@ -377,7 +379,8 @@ fn figures_of_ingest_and_queries() {
             used.as_secs_f64() * 1e6 / count,
             used.as_secs_f64() / count * 20_000.0 * 100.0
         );
-        let size: u64 = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        let size: u64 =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
         println!("on disk: {} bytes a record", size / (BATCH * BATCHES));
         for (what, query) in [
             ("newest 100 of a tenant", Query { limit: 100, ..Query::of(slug("tenant-7")) }),

@@ -126,7 +126,9 @@ pub(super) fn patiently(open: impl Fn() -> ::sled::Result<::sled::Db>) -> ::sled
     let started = Instant::now();
     loop {
         match open() {
-            Err(error) if error.to_string().contains("could not acquire lock") && started.elapsed() < SLED_LOCK_WAIT => {
+            Err(error)
+                if error.to_string().contains("could not acquire lock") && started.elapsed() < SLED_LOCK_WAIT =>
+            {
                 std::thread::sleep(SLED_LOCK_RETRY);
             }
             opened => return opened,

@@ -61,7 +61,8 @@ pub(crate) fn recover(folder: &Path) -> io::Result<Recovered> {
     let mut found: Vec<(u64, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let first = path.extension().is_some_and(|e| e == "seg").then(|| path.file_stem()?.to_str()?.parse().ok()).flatten();
+        let first =
+            path.extension().is_some_and(|e| e == "seg").then(|| path.file_stem()?.to_str()?.parse().ok()).flatten();
         found.extend(first.map(|first| (first, path.clone())));
     }
     found.sort_unstable();
@@ -76,7 +77,9 @@ pub(crate) fn recover(folder: &Path) -> io::Result<Recovered> {
         let (mut at, mut sequence) = (0usize, first);
         let ending = loop {
             match frame::next(&bytes[at..]) {
-                Next::Frame { sequence: found, bytes } if found == sequence => (at, sequence) = (at + bytes, sequence + 1),
+                Next::Frame { sequence: found, bytes } if found == sequence => {
+                    (at, sequence) = (at + bytes, sequence + 1)
+                }
                 Next::Frame { .. } | Next::Bad => break Next::Bad,
                 Next::Short => break Next::Short,
             }

@@ -2,7 +2,11 @@ use super::*;
 use sluice_api::types::v1 as wire;
 
 fn record(n: u64) -> wire::AuditRecord {
-    wire::AuditRecord { execution_id: format!("execution-{n}"), cursor: "x".repeat((n % 7) as usize), ..Default::default() }
+    wire::AuditRecord {
+        execution_id: format!("execution-{n}"),
+        cursor: "x".repeat((n % 7) as usize),
+        ..Default::default()
+    }
 }
 
 fn frames(numbers: std::ops::RangeInclusive<u64>) -> Frames {
@@ -26,7 +30,12 @@ fn read_all(log: &Log, from: u64) -> Vec<String> {
             return found;
         }
         assert_eq!(batch.first, from + found.len() as u64);
-        found.extend(batch.records.iter().map(|r| <wire::AuditRecord as prost::Message>::decode(r.clone()).unwrap().execution_id));
+        found.extend(
+            batch
+                .records
+                .iter()
+                .map(|r| <wire::AuditRecord as prost::Message>::decode(r.clone()).unwrap().execution_id),
+        );
     }
 }
 
@@ -80,7 +89,11 @@ fn acks_remove_whole_segments_and_give_their_space_back() {
     let folder = tempfile::tempdir().unwrap();
     // Segments of 256 KiB.
     let spool = spool(folder.path(), 1 << 20);
-    let big = |n: u64| wire::AuditRecord { execution_id: format!("execution-{n}"), cursor: "x".repeat(200 << 10), ..Default::default() };
+    let big = |n: u64| wire::AuditRecord {
+        execution_id: format!("execution-{n}"),
+        cursor: "x".repeat(200 << 10),
+        ..Default::default()
+    };
     for n in 1..=4 {
         let mut frames = Frames::default();
         assert!(frames.push(&big(n)));

@@ -9,10 +9,7 @@ use serde_json::{Value, json};
 /// What changes between two schemas of one property `a`.
 fn change(old: Value, new: Value) -> Vec<String> {
     let of = |a: Value| schema(json!({"type": "object", "additionalProperties": false, "properties": {"a": a}}));
-    compatibility(Some(&of(old)), Some(&of(new)))
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    compatibility(Some(&of(old)), Some(&of(new))).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -24,10 +21,7 @@ fn harmless_changes_ask_for_nothing() {
         ),
         (json!({"type": "integer"}), json!({"type": "number"})),
         (json!({"type": "string"}), json!({"type": ["string", "null"]})),
-        (
-            json!({"type": "string", "minLength": 3}),
-            json!({"type": "string", "minLength": 2}),
-        ),
+        (json!({"type": "string", "minLength": 3}), json!({"type": "string", "minLength": 2})),
         (json!({"type": "string", "maxLength": 3}), json!({"type": "string"})),
         (json!({"type": "string", "pattern": "^a"}), json!({"type": "string"})),
         (json!({"enum": ["a", "b"]}), json!({"enum": ["b", "c", "a"]})),
@@ -37,10 +31,7 @@ fn harmless_changes_ask_for_nothing() {
             json!({"oneOf": [{"const": "a"}]}),
             json!({"oneOf": [{"const": "b", "title": "B"}, {"const": "a", "title": "A"}]}),
         ),
-        (
-            json!({"anyOf": [{"type": "string"}]}),
-            json!({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
-        ),
+        (json!({"anyOf": [{"type": "string"}]}), json!({"anyOf": [{"type": "integer"}, {"type": "string"}]})),
         (json!({"items": {"maximum": 3}}), json!({"items": {"maximum": 4}})),
         (json!({"uniqueItems": true}), json!({"uniqueItems": false})),
         (
@@ -59,53 +50,17 @@ fn harmless_changes_ask_for_nothing() {
 #[test]
 fn changes_that_could_refuse_a_stored_config_are_named() {
     for (old, new, says) in [
-        (
-            json!({"type": "number"}),
-            json!({"type": "integer"}),
-            "/properties/a/type: was number, is integer",
-        ),
-        (
-            json!({}),
-            json!({"type": "string"}),
-            "/properties/a/type: was any type, is string",
-        ),
-        (
-            json!({"minimum": 1}),
-            json!({"minimum": 2}),
-            "/properties/a/minimum: was 1, is 2",
-        ),
-        (
-            json!({}),
-            json!({"maxItems": 2}),
-            "/properties/a/maxItems: was not bounded, is 2",
-        ),
-        (
-            json!({"pattern": "^a"}),
-            json!({"pattern": "^b"}),
-            "/properties/a/pattern: is new or has changed",
-        ),
+        (json!({"type": "number"}), json!({"type": "integer"}), "/properties/a/type: was number, is integer"),
+        (json!({}), json!({"type": "string"}), "/properties/a/type: was any type, is string"),
+        (json!({"minimum": 1}), json!({"minimum": 2}), "/properties/a/minimum: was 1, is 2"),
+        (json!({}), json!({"maxItems": 2}), "/properties/a/maxItems: was not bounded, is 2"),
+        (json!({"pattern": "^a"}), json!({"pattern": "^b"}), "/properties/a/pattern: is new or has changed"),
         (json!({}), json!({"format": "email"}), "/properties/a/format: is new"),
-        (
-            json!({"enum": ["a", "b"]}),
-            json!({"enum": ["a"]}),
-            "/properties/a/enum: \"b\" is no longer taken",
-        ),
-        (
-            json!({}),
-            json!({"const": 1}),
-            "/properties/a/const: took any value before",
-        ),
+        (json!({"enum": ["a", "b"]}), json!({"enum": ["a"]}), "/properties/a/enum: \"b\" is no longer taken"),
+        (json!({}), json!({"const": 1}), "/properties/a/const: took any value before"),
         (json!({}), json!({"uniqueItems": true}), "/properties/a/uniqueItems"),
-        (
-            json!({"items": {}}),
-            json!({"items": {"type": "string"}}),
-            "/properties/a/items/type",
-        ),
-        (
-            json!({"anyOf": [{"type": "string"}]}),
-            json!({"anyOf": [{"type": "integer"}]}),
-            "/properties/a/anyOf",
-        ),
+        (json!({"items": {}}), json!({"items": {"type": "string"}}), "/properties/a/items/type"),
+        (json!({"anyOf": [{"type": "string"}]}), json!({"anyOf": [{"type": "integer"}]}), "/properties/a/anyOf"),
         (
             json!({"oneOf": [{"type": "string"}]}),
             json!({"oneOf": [{"type": "string"}, {"minLength": 1}]}),
@@ -121,21 +76,13 @@ fn changes_that_could_refuse_a_stored_config_are_named() {
             json!({"properties": {"b": {}}, "required": ["b"]}),
             "/required: \"b\" may be lacking",
         ),
-        (
-            json!({}),
-            json!({"additionalProperties": false}),
-            "/additionalProperties: other keys were taken before",
-        ),
+        (json!({}), json!({"additionalProperties": false}), "/additionalProperties: other keys were taken before"),
         (
             json!({"properties": {"b": {}}, "additionalProperties": false}),
             json!({"additionalProperties": false}),
             "/properties/a/properties: \"b\" is gone",
         ),
-        (
-            json!({}),
-            json!({"properties": {"b": {"type": "string"}}}),
-            "/properties/a/properties/b/type",
-        ),
+        (json!({}), json!({"properties": {"b": {"type": "string"}}}), "/properties/a/properties/b/type"),
         (
             json!({"items": {"properties": {"b": {}}}, "uniqueItems": true}),
             json!({"items": {"properties": {"b": {"default": 1}}}, "uniqueItems": true}),
@@ -150,10 +97,8 @@ fn changes_that_could_refuse_a_stored_config_are_named() {
 #[test]
 fn references_are_looked_through() {
     let of = |max: u32, key: &str| {
-        schema(
-            json!({"type": "object", "properties": {"a": {"$ref": format!("#/$defs/{key}")}},
-            "$defs": {key: {"type": "integer", "maximum": max}}}),
-        )
+        schema(json!({"type": "object", "properties": {"a": {"$ref": format!("#/$defs/{key}")}},
+            "$defs": {key: {"type": "integer", "maximum": max}}}))
     };
     assert_eq!(compatibility(Some(&of(3, "x")), Some(&of(3, "y"))), []);
     assert_eq!(compatibility(Some(&of(3, "x")), Some(&of(4, "x"))), []);
@@ -172,10 +117,7 @@ fn a_schema_that_comes_or_goes() {
     assert_eq!(compatibility(None, None), []);
     assert_eq!(compatibility(None, Some(&free)), []);
     assert_eq!(compatibility(None, Some(&needs))[0].to_string(), "\"a\" is missing");
-    assert_eq!(
-        compatibility(Some(&free), None)[0].to_string(),
-        "the schema is gone: only {} fits now"
-    );
+    assert_eq!(compatibility(Some(&free), None)[0].to_string(), "the schema is gone: only {} fits now");
     assert_eq!(compatibility(Some(&empty), None), []);
 }
 
@@ -202,14 +144,8 @@ fn value() -> impl Strategy<Value = Value> {
 fn any_schema() -> impl Strategy<Value = Value> {
     let number = 0_u32..3;
     let flat = prop_oneof![
-        prop_oneof![
-            Just("string"),
-            Just("integer"),
-            Just("number"),
-            Just("object"),
-            Just("array")
-        ]
-        .prop_map(|t| json!({"type": t})),
+        prop_oneof![Just("string"), Just("integer"), Just("number"), Just("object"), Just("array")]
+            .prop_map(|t| json!({"type": t})),
         prop_oneof![
             Just("minLength"),
             Just("maxLength"),

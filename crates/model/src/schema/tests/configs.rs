@@ -26,19 +26,12 @@ fn claims() -> crate::ConfigSchema {
 }
 
 fn mistakes(config: Value) -> Vec<String> {
-    claims()
-        .validate(&config)
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    claims().validate(&config).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn defaults_are_filled_in_at_every_depth() {
-    let filled = claims()
-        .validate(&json!({"claims": [{"name": "a", "source": "path"}]}))
-        .unwrap();
+    let filled = claims().validate(&json!({"claims": [{"name": "a", "source": "path"}]})).unwrap();
     assert_eq!(
         filled,
         json!({
@@ -83,10 +76,7 @@ fn every_mistake_is_told_with_its_pointer() {
 #[test]
 fn keys_with_odd_characters_are_escaped_in_pointers() {
     let found = mistakes(json!({"claims": [{"name": "a", "source": "path"}], "a/b~c": 1}));
-    assert!(
-        found[0].starts_with("/a~1b~0c: unknown key \"a/b~c\"; known are claims, key, limits"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("/a~1b~0c: unknown key \"a/b~c\"; known are claims, key, limits"), "{found:?}");
 }
 
 #[test]
@@ -114,36 +104,19 @@ fn of_several_forms_the_one_that_is_meant_is_told() {
         "both": {"oneOf": [{"minimum": 1}, {"minimum": 2}]}
     }}));
     let mistakes = |config: Value| -> Vec<String> {
-        schema
-            .validate(&config)
-            .unwrap_err()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        schema.validate(&config).unwrap_err().iter().map(ToString::to_string).collect()
     };
     assert_eq!(
         mistakes(json!({"query": {"a": {"statik": "x"}}})),
-        [
-            "/query/a: \"static\" is missing",
-            "/query/a/statik: unknown key \"statik\"; did you mean \"static\"?",
-        ]
+        ["/query/a: \"static\" is missing", "/query/a/statik: unknown key \"statik\"; did you mean \"static\"?",]
     );
-    assert_eq!(
-        mistakes(json!({"query": {"a": "x"}})),
-        ["/query/a: expected 2 or more characters"]
-    );
+    assert_eq!(mistakes(json!({"query": {"a": "x"}})), ["/query/a: expected 2 or more characters"]);
     assert_eq!(
         mistakes(json!({"query": {"a": 1}})),
         ["/query/a: fits none of the 2 forms: expected an object; or expected a string"]
     );
-    assert_eq!(
-        mistakes(json!({"mode": "x"})),
-        ["/mode: expected one of \"landing\", \"resumable\""]
-    );
-    assert_eq!(
-        mistakes(json!({"both": 5})),
-        ["/both: fits several of the forms, and must fit exactly one"]
-    );
+    assert_eq!(mistakes(json!({"mode": "x"})), ["/mode: expected one of \"landing\", \"resumable\""]);
+    assert_eq!(mistakes(json!({"both": 5})), ["/both: fits several of the forms, and must fit exactly one"]);
 }
 
 #[test]
@@ -160,10 +133,7 @@ fn large_configs_are_refused_and_mistakes_are_bounded() {
     assert!(found[0].message.contains("at most 65536"), "{found:?}");
     let closed = schema(json!({"type": "object", "additionalProperties": false}));
     let many: serde_json::Map<String, Value> = (0..500).map(|i| (format!("k{i}"), json!(1))).collect();
-    assert_eq!(
-        closed.validate(&Value::Object(many)).unwrap_err().len(),
-        crate::schema::MAX_ERRORS
-    );
+    assert_eq!(closed.validate(&Value::Object(many)).unwrap_err().len(), crate::schema::MAX_ERRORS);
 }
 
 #[test]
@@ -173,25 +143,17 @@ fn an_action_without_a_schema_takes_only_an_empty_config() {
         validate(None, &json!({"a/b": 1})).unwrap_err()[0].to_string(),
         "/a~1b: unknown key: this Action has no config"
     );
-    assert_eq!(
-        validate(None, &json!(null)).unwrap_err()[0].to_string(),
-        "expected {}: this Action has no config"
-    );
+    assert_eq!(validate(None, &json!(null)).unwrap_err()[0].to_string(), "expected {}: this Action has no config");
 }
 
 #[test]
 fn secret_fields_are_hidden_wherever_they_stand() {
-    let schema = schema(
-        json!({"type": "object", "$defs": {"s": {"type": "string", "x-secret": true}}, "properties": {
-            "a": {"$ref": "#/$defs/s"}, "b": {"items": {"properties": {"c": {"x-secret": true}}}},
-            "d": {"anyOf": [{"type": "integer"}, {"x-secret": true}]}, "e": {"additionalProperties": {"$ref": "#/$defs/s"}}, "f": {}
-        }}),
-    );
+    let schema = schema(json!({"type": "object", "$defs": {"s": {"type": "string", "x-secret": true}}, "properties": {
+        "a": {"$ref": "#/$defs/s"}, "b": {"items": {"properties": {"c": {"x-secret": true}}}},
+        "d": {"anyOf": [{"type": "integer"}, {"x-secret": true}]}, "e": {"additionalProperties": {"$ref": "#/$defs/s"}}, "f": {}
+    }}));
     let shown =
         schema.redact(&json!({"a": "x", "b": [{"c": {"deep": "x"}, "n": 1}], "d": "x", "e": {"k": "x"}, "f": "kept"}));
     let h = "(hidden)";
-    assert_eq!(
-        shown,
-        json!({"a": h, "b": [{"c": h, "n": 1}], "d": h, "e": {"k": h}, "f": "kept"})
-    );
+    assert_eq!(shown, json!({"a": h, "b": [{"c": h, "n": 1}], "d": h, "e": {"k": h}, "f": "kept"}));
 }
