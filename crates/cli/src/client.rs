@@ -92,6 +92,8 @@ impl ExecutorUrl {
 pub(crate) async fn dial(url: &Uri, what: &str, variable: &str) -> Result<Wire, Stop> {
     let bearer = Bearer::from_environment()?;
     let channel = connect(url).await.map_err(|cause| {
+        let url = url.to_string();
+        let url = url.trim_end_matches('/');
         let message =
             format!("cannot reach the {what} at {url}: {cause}; is `sluice dev` running? {variable} names another");
         Error::new(Code::Unavailable, "UNREACHABLE", message)

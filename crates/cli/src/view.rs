@@ -79,7 +79,7 @@ fn warnings(all: &[Warning], look: &Look) -> String {
 }
 
 /// `1 slot`, `2 slots`.
-fn count(number: u64, what: &str) -> String {
+pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 

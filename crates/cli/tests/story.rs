@@ -195,6 +195,7 @@ fn a_sign_in_through_every_verb() {
         (&report["calls"], &report["verdicts"], &report["errors"]),
         (&json!(50), &json!({ "block": 50 }), &json!({}))
     );
+    assert!(at(&report, "latency_us.p50").as_f64().unwrap() > 0.0, "{report}");
     let open = dev.done(&format!("bench run {call} --seconds 0.2 --rate 100"));
     assert_eq!(open["calls"], 20);
     let compared = dev.done(&format!("bench compare {call} --rounds 1 --seconds 0.1"));

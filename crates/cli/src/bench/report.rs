@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     screen::{Look, View},
-    view::{Cell, Table, duration},
+    view::{Cell, Table, count, duration},
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -43,7 +43,8 @@ impl Tally {
         match answer {
             Ok(Verdict { verdict }) => {
                 let nanoseconds = end.saturating_duration_since(since).as_nanos();
-                self.latencies.saturating_record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+                // It grows to what it is told; only 64 bits of nanoseconds, 584 years, are too many for it.
+                let _grown = self.latencies.record(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
                 *self.verdicts.entry(verdict_name(verdict)).or_default() += 1;
             }
             Err(code) => *self.errors.entry(code_name(code)).or_default() += 1,
@@ -119,7 +120,7 @@ impl Report {
         let calls = tally.latencies.len();
         let seconds = took.as_secs_f64();
         Report {
-            url: target.url.to_string(),
+            url: target.url.to_string().trim_end_matches('/').to_owned(),
             callers: load.callers,
             connections: load.connections,
             rate: load.rate,
@@ -149,10 +150,14 @@ impl View for Report {
     fn render(&self, look: &Look) -> String {
         let loop_ = match self.rate {
             Some(rate) => format!("open loop, {rate} calls/s, at most {} in flight", self.callers),
-            None => format!("closed loop, {} callers", self.callers),
+            None => format!("closed loop, {}", count(self.callers as u64, "caller")),
         };
-        let mut text =
-            look.faint(&format!("{}: {loop_}, {} connections, {:.1} s\n", self.url, self.connections, self.seconds));
+        let mut text = look.faint(&format!(
+            "{}: {loop_}, {}, {:.1} s\n",
+            self.url,
+            count(self.connections as u64, "connection"),
+            self.seconds
+        ));
         let mut table = Table::new(&["CALLS/S", "CALLS", "P50", "P90", "P99", "P99.9", "MAX"]);
         let Latency { p50, p90, p99, p999, max, .. } = self.latency_us;
         let mut cells = vec![Cell::number(format!("{:.0}", self.calls_per_second)), Cell::number(self.calls)];
@@ -189,4 +194,30 @@ fn microseconds(nanoseconds: f64) -> f64 {
 
 fn rounded(number: f64, parts: f64) -> f64 {
     (number * parts).round() / parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::load::Amount, *};
+    use bytes::Bytes;
+
+    #[test]
+    fn latencies_are_of_what_was_answered_and_the_rest_is_counted() {
+        let load = Load { callers: 2, connections: 1, rate: None, warmup: Duration::ZERO, amount: Amount::Calls(101) };
+        let target = Target { url: "http://127.0.0.1:7071".parse().unwrap(), request: Bytes::new() };
+        let start = Instant::now();
+        let (mut all, mut one) = (Tally::new(), Tally::new());
+        for ms in 1..=100 {
+            let answer = Ok(Verdict { verdict: OutcomeKind::Continue.into() });
+            one.record(start, start + Duration::from_millis(ms), answer);
+        }
+        one.record(start, start + Duration::from_secs(2), Err(Code::Unavailable));
+        all.add(&one);
+        let report = Report::new(&load, &target, &all, Duration::from_secs(2));
+        let within = |us: f64, expected: f64| (us - expected).abs() / expected < 0.002;
+        assert!(within(report.latency_us.p50, 50_000.0) && within(report.latency_us.p99, 99_000.0), "{report:?}");
+        assert!(within(report.latency_us.max, 100_000.0), "{report:?}");
+        assert_eq!((report.calls, report.calls_per_second, report.failed()), (100, 50.0, 1));
+        assert_eq!((report.verdicts["continue"], report.errors["UNAVAILABLE"]), (100, 1));
+    }
 }
