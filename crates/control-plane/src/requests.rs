@@ -147,3 +147,49 @@ pub(crate) async fn forget_old(shared: &Shared) -> Result<usize, Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use crate::clock::Clock;
+    use crate::metrics::Metrics;
+    use crate::store::{MemoryStore, MetaStore};
+    use std::sync::{Arc, Mutex};
+
+    async fn kept(shared: &Shared, prefix: Key) -> usize {
+        shared.store.scan(Scan::of(prefix)).await.unwrap().entries.len()
+    }
+
+    #[tokio::test]
+    async fn answers_are_forgotten_after_24_hours_and_not_before() {
+        let now = Arc::new(Mutex::new(Timestamp::UNIX_EPOCH));
+        let clock = { let now = Arc::clone(&now); Clock::new(move || *now.lock().unwrap()) };
+        let store: Arc<dyn MetaStore> = Arc::new(MemoryStore::new(100));
+        let metrics = Arc::new(Metrics::new(&opentelemetry::global::meter("test")));
+        let shared = Shared { store, clock, metrics };
+        let tenant = Slug::parse("acme").unwrap();
+        let answer = async |id: &str, at: Timestamp| {
+            *now.lock().unwrap() = at;
+            let request = RequestId::of(Some(&tenant), id, "Test", &id).unwrap();
+            let Seen::New(keep) = look::<String>(&shared, request.as_ref()).await.unwrap() else { return false };
+            let batch = keep.keep(Batch::new(), &"done".to_owned(), at).unwrap();
+            rows::commit(&*shared.store, batch).await.unwrap().is_some()
+        };
+        let (start, hour) = (Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1));
+        assert!(answer("first", start).await);
+        assert!(answer("second", start + hour).await);
+        assert!(!answer("first", start + hour * 23).await, "it is kept");
+        assert!(answer("first", start + hour * 24).await, "it is used anew");
+
+        *now.lock().unwrap() = start + hour * 25;
+        assert_eq!(forget_old(&shared).await.unwrap(), 2);
+        // The second use of `first` is still kept, and so is its age.
+        assert_eq!(kept(&shared, Key::tenant(&tenant, "request")).await, 1);
+        assert_eq!(kept(&shared, keys::request_ages()).await, 1);
+        *now.lock().unwrap() = start + hour * 48;
+        assert_eq!(forget_old(&shared).await.unwrap(), 1);
+        assert_eq!(kept(&shared, Key::tenant(&tenant, "request")).await, 0);
+        assert_eq!(kept(&shared, keys::request_ages()).await, 0);
+    }
+}

@@ -7,6 +7,7 @@ mod attached;
 mod audit;
 mod executors;
 mod flows;
+mod identity;
 mod ingest;
 mod packages;
 mod publish;

@@ -39,7 +39,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_sluice-control-plane");
 pub(crate) struct TestClock(Arc<Mutex<Timestamp>>);
 
 impl TestClock {
-    fn new() -> TestClock {
+    pub(crate) fn new() -> TestClock {
         TestClock(Arc::new(Mutex::new("2026-01-31T12:00:00Z".parse().unwrap())))
     }
 
@@ -220,15 +220,20 @@ impl Plane {
     }
 }
 
+/// What a control plane works with: the real parts, and a clock that stands still.
+pub(crate) async fn tools(clock: &TestClock) -> Tools {
+    let engine = tokio::task::spawn_blocking(|| ENGINE.clone()).await.unwrap();
+    let now = clock.clone();
+    Tools { engine, compiler: ChildOptions::new(PROGRAM), clock: Clock::new(move || now.now()) }
+}
+
 async fn serve(
     folder: &TempDir,
     config: &PlaneConfig,
     clock: &TestClock,
     telemetry: &Telemetry,
 ) -> (Running, SocketAddr, Channel) {
-    let engine = tokio::task::spawn_blocking(|| ENGINE.clone()).await.unwrap();
-    let now = clock.clone();
-    let tools = Tools { engine, compiler: ChildOptions::new(PROGRAM), clock: Clock::new(move || now.now()) };
+    let tools = tools(clock).await;
     let plane = ControlPlane::open(&folder.path().join("data"), config, tools, &telemetry.meter()).await.unwrap();
     let readiness = Readiness::new();
     let drain = Drain::new(&DrainConfig { notice_ms: 0, timeout_s: 10 }, &readiness, "accepting");

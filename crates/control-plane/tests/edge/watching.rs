@@ -52,11 +52,11 @@ impl State {
     }
 
     pub(crate) fn tenants(&self) -> Vec<&wire::TenantState> {
-        let tenant = |resource| match resource {
-            &resource::Resource::Tenant(ref tenant) => Some(tenant),
+        let tenants = self.upserts.iter().filter_map(|resource| match resource {
+            resource::Resource::Tenant(tenant) => Some(tenant),
             _ => None,
-        };
-        self.upserts.iter().filter_map(tenant).collect()
+        });
+        tenants.collect()
     }
 }
 
