@@ -185,7 +185,7 @@ impl Sources {
                 } else if let Some(key) = by_variable.get(name) {
                     match value.to_str() {
                         Some(text) => {
-                            setters.push(Setter { key: (*key).clone(), value: tree::Given::Text(text.into()), origin })
+                            setters.push(Setter { key: (*key).clone(), value: tree::Given::Text(text.into()), origin });
                         }
                         None => problems.push(Problem::new(key, origin, "takes UTF-8 text")),
                     }

@@ -283,7 +283,7 @@ fn values(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> BTr
                 names.insert("default".to_owned());
             }
             Statement::ExportAllDeclaration(export) => {
-                names.extend(export.exported.as_ref().map(|name| name.name().to_string()))
+                names.extend(export.exported.as_ref().map(|name| name.name().to_string()));
             }
             Statement::ExportNamedDeclaration(export) => {
                 names.extend(export.specifiers.iter().map(|specifier| specifier.exported.name().to_string()));

@@ -99,9 +99,9 @@ impl Encoder {
         let int = value as i32;
         // Comparing bits keeps -0, which no integer is.
         if f64::from(int).to_bits() == value.to_bits() {
-            self.int(int)
+            self.int(int);
         } else {
-            self.double(value)
+            self.double(value);
         }
         Ok(())
     }
