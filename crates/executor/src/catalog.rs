@@ -198,7 +198,9 @@ impl Catalog {
         let about = required(response.tenant).ctx("tenant").map_err(unreadable)?;
         let origins = crate::state::update::origins(&about.allowed_redirect_origins).map_err(unreadable)?;
         let find = |slug: &Slug, version: &semver::Version| versions.get(&(slug.clone(), version.clone())).cloned();
-        Ok(Pinned { plan: Arc::new(self.planner.plan(sent, find)?), origins: origins.into(), expires_at })
+        let plan = self.planner.plan(sent, find)?;
+        self.planner.begin_to_load(tenant, &plan);
+        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), expires_at })
     }
 }
 

@@ -154,7 +154,7 @@ impl Metrics {
                 }
             })
             .build();
-        let counters: [(&'static str, &'static str, fn(&Metrics) -> &AtomicU64); 7] = [
+        let counters: [ShownCounter; 7] = [
             ("sluice.executor.state.refused", "States that were nacked", |m| &m.states_refused),
             ("sluice.executor.modules.failed", "Modules that could not be had", |m| &m.modules_failed),
             ("sluice.executor.modules.evicted", "Modules that were put out of memory", |m| &m.modules_evicted),
@@ -176,7 +176,7 @@ impl Metrics {
     /// Shows gauges, which are asked for whenever metrics are read.
     pub(crate) fn show_gauges(meter: &Meter, read: impl Fn() -> Gauges + Send + Sync + 'static) {
         let read = Arc::new(read);
-        let gauges: [(&'static str, &'static str, fn(Gauges) -> u64); 8] = [
+        let gauges: [ShownGauge; 8] = [
             ("sluice.executor.state.cursor", "The state that serves", |g| g.cursor),
             ("sluice.executor.state.tenants", "Tenants that are served", |g| g.tenants),
             ("sluice.executor.state.revisions", "Flow revisions that can be executed", |g| g.revisions),
@@ -284,6 +284,11 @@ impl Drop for InFlight {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// A counter's name, what it is, and where it is.
+type ShownCounter = (&'static str, &'static str, fn(&Metrics) -> &AtomicU64);
+/// A gauge's name, what it is, and how it is read.
+type ShownGauge = (&'static str, &'static str, fn(Gauges) -> u64);
 
 type Rows<'a> = Vec<Vec<(&'a AtomicU64, &'static str)>>;
 

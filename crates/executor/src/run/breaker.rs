@@ -92,7 +92,8 @@ impl Breaker {
     }
 
     /// Whether runs are refused at the moment.
-    pub(crate) fn is_open(&self) -> bool {
+    #[cfg(test)]
+    fn is_open(&self) -> bool {
         self.inner.lock().state != State::Closed
     }
 

@@ -170,6 +170,15 @@ impl Planner {
         breaker
     }
 
+    /// Begins to load what a plan needs that nobody prepared, all of it at once. Runs wait for it within their limits.
+    pub(crate) fn begin_to_load(&self, tenant: &Slug, plan: &Plan) {
+        for module in plan.modules().filter(|module| module.is_new()) {
+            let (modules, tenant, module) = (self.modules.clone(), tenant.clone(), Arc::clone(module));
+            // What becomes of it is told by whoever runs it, and in the log.
+            tokio::spawn(async move { modules.load(&tenant, &module).await.map(drop) });
+        }
+    }
+
     /// Forgets the breakers of attachments that no revision has any more.
     pub(crate) fn sweep(&self) {
         self.breakers.lock().retain(|_, breaker| breaker.strong_count() > 0);

@@ -78,7 +78,7 @@ pub(crate) fn recover(folder: &Path) -> io::Result<Recovered> {
         let ending = loop {
             match frame::next(&bytes[at..]) {
                 Next::Frame { sequence: found, bytes } if found == sequence => {
-                    (at, sequence) = (at + bytes, sequence + 1)
+                    (at, sequence) = (at + bytes, sequence + 1);
                 }
                 Next::Frame { .. } | Next::Bad => break Next::Bad,
                 Next::Short => break Next::Short,
