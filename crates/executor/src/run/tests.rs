@@ -151,7 +151,15 @@ impl Stage {
         self.run_with(json!({ "user": { "id": "u1" } })).await
     }
 
+    /// Has its modules made, those that can be: otherwise a run's time would go to that.
+    async fn prepare(&self) {
+        for module in self.plan.modules() {
+            let _some_cannot_be_had = self.runner.modules.load(&slug("acme"), module).await;
+        }
+    }
+
     async fn run_with(&self, input: Value) -> Ran {
+        self.prepare().await;
         self.runner.run(&self.execution(), CallerInput::from_json(input, self.trigger).unwrap()).await.unwrap()
     }
 
@@ -389,10 +397,7 @@ async fn logs_come_only_when_asked_for() {
 async fn the_slots_budget_ends_the_run_that_goes_on_and_those_after_it() {
     let forever = || piece(FOREVER).on_error(OnFailure::Continue);
     let stage = stage_with(Trigger::PostLogin, 60, AuditConfig::default(), vec![forever(), forever()]);
-    // Without its module the budget would go to making it.
-    for module in stage.plan.modules() {
-        stage.runner.modules.load(&slug("acme"), module).await.unwrap();
-    }
+    stage.prepare().await;
     let ran = stage.run().await;
     assert_eq!(words(&ran), ["wall_limit", "wall_limit"]);
     assert!(failure(&ran, 1).message.contains("slot's budget"), "{:?}", failure(&ran, 1));
@@ -402,9 +407,7 @@ async fn the_slots_budget_ends_the_run_that_goes_on_and_those_after_it() {
 #[tokio::test]
 async fn the_callers_deadline_ends_the_run_in_time_to_answer() {
     let stage = stage(Trigger::PostLogin, vec![piece(FOREVER), piece("({ kind: 'continue' })")]);
-    for module in stage.plan.modules() {
-        stage.runner.modules.load(&slug("acme"), module).await.unwrap();
-    }
+    stage.prepare().await;
     let deadline = Instant::now() + Duration::from_millis(150);
     let execution = Execution { deadline: Some(deadline), ..stage.execution() };
     let ran = stage.runner.run(&execution, CallerInput::default()).await.unwrap();
@@ -469,9 +472,7 @@ async fn a_run_whose_caller_went_away_is_audited() {
         Trigger::PostLogin,
         vec![piece("({ kind: 'continue' })"), piece(FOREVER), piece("({ kind: 'continue' })")],
     );
-    for module in stage.plan.modules() {
-        stage.runner.modules.load(&slug("acme"), module).await.unwrap();
-    }
+    stage.prepare().await;
     let execution = stage.execution();
     let gone =
         tokio::time::timeout(Duration::from_millis(30), stage.runner.run(&execution, CallerInput::default())).await;
