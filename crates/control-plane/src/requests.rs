@@ -164,7 +164,10 @@ mod tests {
     #[tokio::test]
     async fn answers_are_forgotten_after_24_hours_and_not_before() {
         let now = Arc::new(Mutex::new(Timestamp::UNIX_EPOCH));
-        let clock = { let now = Arc::clone(&now); Clock::new(move || *now.lock().unwrap()) };
+        let clock = {
+            let now = Arc::clone(&now);
+            Clock::new(move || *now.lock().unwrap())
+        };
         let store: Arc<dyn MetaStore> = Arc::new(MemoryStore::new(100));
         let metrics = Arc::new(Metrics::new(&opentelemetry::global::meter("test")));
         let shared = Shared { store, clock, metrics };

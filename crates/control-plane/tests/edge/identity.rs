@@ -13,7 +13,9 @@ use sluice_control_plane::ControlPlane;
 use sluice_control_plane::config::PlaneConfig;
 use sluice_model::{Code, Error, Slug};
 use sluice_serve::config::{DrainConfig, GrpcConfig, TelemetryConfig};
-use sluice_serve::{About, Authenticate, Caller, Drain, Grpc, Listener, Principal, PrincipalKind, Readiness, Telemetry};
+use sluice_serve::{
+    About, Authenticate, Caller, Drain, Grpc, Listener, Principal, PrincipalKind, Readiness, Telemetry,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tonic::metadata::MetadataValue;
@@ -67,7 +69,10 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     let channel = Channel::from_shared(format!("http://{}", serving.address())).unwrap().connect().await.unwrap();
     let mut operator = TenantServiceClient::new(channel.clone());
     for tenant in ["acme", "other"] {
-        operator.create_tenant(control::CreateTenantRequest { tenant: tenant.into(), ..Default::default() }).await.unwrap();
+        operator
+            .create_tenant(control::CreateTenantRequest { tenant: tenant.into(), ..Default::default() })
+            .await
+            .unwrap();
     }
 
     let other = || "other".to_owned();
@@ -130,7 +135,8 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     // In its own tenant it may, and audit has its name.
     let create = control::CreateFlowRequest { tenant: "acme".into(), flow: flow(), ..Default::default() };
     flows.create_flow(create).await.unwrap();
-    let list = control::ListAuditRecordsRequest { tenant: "acme".into(), kind: "flow.created".into(), ..Default::default() };
+    let list =
+        control::ListAuditRecordsRequest { tenant: "acme".into(), kind: "flow.created".into(), ..Default::default() };
     let records = audit.list_audit_records(list).await.unwrap().into_inner().records;
     assert_eq!((records.len(), records[0].principal.as_str()), (1, "somebody"));
 }
