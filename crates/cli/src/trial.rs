@@ -9,7 +9,7 @@ use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
 use sluice_control_plane::{catalogue::cases, config::EngineConfig};
 use sluice_model::{
     CallerInput, Code, Error, Failure, FailureReason, Input, Invalid, Object, Outcome, OutcomeKind, RunResult, Slug,
-    Trigger,
+    Trigger, emit,
     input::{ActionRef, AttachmentRef, Context, FlowRef, Mode},
     manifest::Provided,
     outcome::Decision,
@@ -146,7 +146,7 @@ impl Trial {
             }
             (None, _) => &[],
         };
-        check_emits(&outcome)?;
+        emit::check_declared(&outcome)?;
         let declared: Option<&[OutcomeKind]> = self.package.manifest.outcomes.as_deref();
         // Where any origin will do, one on this machine will, too: as in a package's cases.
         let rules = HostRules { redirect_origins: origins, http_localhost: true };
@@ -188,21 +188,6 @@ impl Trial {
         // `test` is a slug; the Action's own is the fallback that needs no panic.
         Slug::parse(ID).unwrap_or_else(|_| self.slug.clone())
     }
-}
-
-/// An executor's word on emits: nothing that a version of this build can declare is somewhere to send to.
-fn check_emits(outcome: &Outcome) -> Result<(), Failure> {
-    let targets =
-        outcome.emit.iter().enumerate().flat_map(|(i, emit)| emit.to.iter().enumerate().map(move |(j, to)| (i, j, to)));
-    let Some((i, j, target)) = targets.into_iter().next() else {
-        return Ok(());
-    };
-    let what = match (&target.url, &target.url_secret) {
-        (None, Some(secret)) => format!("the secret {secret}"),
-        _ => "the host of its URL".to_owned(),
-    };
-    let message = format!("emit[{i}].to[{j}]: {what} is not declared by the version");
-    Err(Failure::new(FailureReason::CapabilityDenied, message))
 }
 
 /// The origin of a URL, where it is one that could ever be allowed.

@@ -6,7 +6,6 @@
 //! skipped) is in the answer and in audit, and its failure policy decides how the slot goes on.
 
 pub(crate) mod breaker;
-mod emit;
 pub(crate) mod ledger;
 #[cfg(test)]
 mod tests;
@@ -169,7 +168,7 @@ impl Runner {
         let cost = Cost { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
         let rules = HostRules { redirect_origins: &execution.origins, http_localhost: self.http_localhost };
         let merged = report.outcome.and_then(|outcome| {
-            emit::check(&outcome)?;
+            sluice_model::emit::check_declared(&outcome)?;
             let lost = slot_state.apply(&attachment.id, &outcome, attachment.outcomes.as_deref(), rules);
             lost.map(|lost| (outcome, lost)).map_err(Failure::invalid_outcome)
         });

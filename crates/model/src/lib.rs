@@ -13,6 +13,7 @@ pub mod case;
 pub mod claim;
 mod decode;
 pub mod diagnostic;
+pub mod emit;
 pub mod error;
 pub mod failure;
 pub mod flow;

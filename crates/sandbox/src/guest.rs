@@ -1,5 +1,6 @@
 //! One guest: a store with its limits, what it may ask of the host, and the calls into it.
 
+use crate::base::Ready;
 use crate::codec::wire;
 use crate::config::TABLE_ELEMENTS;
 use crate::meter::{Meter, Stop};
@@ -7,11 +8,10 @@ use sluice_model::limits::MAX_LOG_BYTES;
 use sluice_model::{LogLevel, LogLine};
 use std::sync::Arc;
 use wasmtime::{
-    Caller, Instance, InstancePre, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, StoreContextMut,
-    UpdateDeadline,
+    Caller, Instance, Linker, Memory, Module, ModuleExport, ResourceLimiter, Store, StoreContextMut, UpdateDeadline,
 };
 
-/// Ticks of the epoch that a run gets on the worker that asked, before it moves to the slow lane.
+/// Ticks of the epoch until a run gives way for the first time, and may have to move to the slow lane.
 const FIRST_TICKS: u64 = 2;
 
 /// Ticks that a run gets to end by itself, with a stack to show, once it is over a limit.
@@ -223,24 +223,19 @@ pub(crate) struct Answer {
 
 impl<'a> Guest<'a> {
     /// A fresh guest; the meter is the run's.
-    pub(crate) async fn new(
-        pre: &InstancePre<RunState>,
-        exports: &'a Exports,
-        meter: Arc<Meter>,
-        world: World,
-    ) -> wasmtime::Result<Guest<'a>> {
+    pub(crate) async fn new(ready: &'a Ready, meter: Arc<Meter>, world: World) -> wasmtime::Result<Guest<'a>> {
         let state =
             RunState { meter, memory: MemoryLimit::default(), world, random: Random::default(), log: Log::default() };
-        let mut store = Store::new(pre.module().engine(), state);
+        let mut store = Store::new(ready.pre.module().engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(FIRST_TICKS);
         store.epoch_deadline_callback(on_tick);
-        let instance = pre.instantiate_async(&mut store).await?;
+        let instance = ready.pre.instantiate_async(&mut store).await?;
         let memory = instance
-            .get_module_export(&mut store, &exports.memory)
+            .get_module_export(&mut store, &ready.exports.memory)
             .and_then(wasmtime::Extern::into_memory)
             .ok_or_else(|| wasmtime::Error::msg("the export memory is no memory"))?;
-        Ok(Guest { store, instance, memory, exports })
+        Ok(Guest { store, instance, memory, exports: &ready.exports })
     }
 
     /// What the run has left behind for the host.
@@ -358,7 +353,10 @@ fn on_tick(store: StoreContextMut<'_, RunState>) -> wasmtime::Result<UpdateDeadl
     let meter = &store.data().meter;
     let stopped_before: Option<Stop> = meter.stopped();
     Ok(match (stopped_before, meter.check()) {
-        (None, None) => UpdateDeadline::Yield(1),
+        (None, None) => {
+            meter.gives_way();
+            UpdateDeadline::Yield(1)
+        }
         (None, Some(_)) => UpdateDeadline::Continue(GRACE_TICKS),
         (Some(_), _) => UpdateDeadline::Interrupt,
     })

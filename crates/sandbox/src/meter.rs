@@ -31,6 +31,8 @@ pub(crate) struct Meter {
     poll_began_ns: AtomicU64,
     /// 0, or which limit was met.
     stop: AtomicU8,
+    /// How often it gave way because the epoch ticked.
+    yields: AtomicU64,
 }
 
 const RUNNING: u8 = 0;
@@ -48,7 +50,18 @@ impl Meter {
             cpu_ns: AtomicU64::new(0),
             poll_began_ns: AtomicU64::new(0),
             stop: AtomicU8::new(RUNNING),
+            yields: AtomicU64::new(0),
         }
+    }
+
+    /// The run gives way because the epoch ticked, and could go on at once.
+    pub(crate) fn gives_way(&self) {
+        self.yields.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it gave way so far.
+    pub(crate) fn yields(&self) -> u64 {
+        self.yields.load(Ordering::Relaxed)
     }
 
     /// When the run must be over by the clock.

@@ -5,6 +5,7 @@ mod identify;
 mod load;
 mod observe;
 mod panic;
+mod readable;
 mod route;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use identify::IdentifyLayer;
 use load::LoadLayer;
 use observe::ObserveLayer;
 use panic::PanicLayer;
+use readable::ReadableLayer;
 use std::sync::Arc;
 use tower::{Layer as _, ServiceBuilder};
 
@@ -46,7 +48,8 @@ pub(crate) const CODES: [&str; 17] = [
 
 /// The stack around `inner`. It costs a call one extension and no boxed future; each layer polls what is inside it first,
 /// and takes a timer, a permit or a string only when it must.
-pub(crate) type Stacked<S> = observe::Observe<panic::Guard<load::Bound<deadline::Deadlined<identify::Identified<S>>>>>;
+pub(crate) type Stacked<S> =
+    observe::Observe<panic::Guard<load::Bound<deadline::Deadlined<identify::Identified<readable::Readable<S>>>>>>;
 
 /// Puts the stack around `inner`.
 pub(crate) fn stack<S>(
@@ -64,8 +67,10 @@ pub(crate) fn stack<S>(
         .layer(LoadLayer::new(load))
         // Nobody waits for an answer after the caller's deadline: the work is dropped and the slot is free again.
         .layer(DeadlineLayer)
-        // Innermost, so that refused callers are counted, bounded and timed as all others are.
-        .layer(IdentifyLayer::new(authenticate));
+        // This far in, so that refused callers are counted, bounded and timed as all others are.
+        .layer(IdentifyLayer::new(authenticate))
+        // Innermost: what the decoder has to say of a request, told as its caller's mistake.
+        .layer(ReadableLayer);
     layers.into_inner().layer(inner)
 }
 

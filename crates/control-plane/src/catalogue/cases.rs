@@ -121,6 +121,7 @@ async fn run_step(
         let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
         let rules = HostRules { redirect_origins: &origins, http_localhost: true };
         let declared = package.manifest.outcomes.as_deref();
+        sluice_model::emit::check_declared(&outcome)?;
         slot.apply(TEST, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
         Ok(outcome)
     });
