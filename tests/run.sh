@@ -44,6 +44,6 @@ step "build" cargo build --release --locked --workspace --all-targets
 step "lint: Rust" cargo clippy --release --locked --workspace --all-targets -- -D warnings
 step "tests" cargo test --release --locked --workspace
 if [ "$tier" = full ]; then
-    step "bench: engine" cargo bench --locked -p sluice-sandbox
+    step "bench: engine" cargo bench --locked -p sluice-sandbox --features probe
 fi
 printf '\nall passed (%s tier) in %s s\n' "$tier" "$(($(date +%s) - started))"
