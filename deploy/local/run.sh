@@ -21,7 +21,8 @@ need_system_packages
 need_rust
 
 say "2/5 building (the first time takes some ten minutes on two cores)"
-cargo build --release --locked -p sluice-cli
+# All of it, though only one binary is needed here: so the tests build none of it again.
+cargo build --release --locked --workspace --bins
 sluice="${CARGO_TARGET_DIR:-target}/release/sluice"
 
 data=$(mktemp -d "${TMPDIR:-/tmp}/sluice-local.XXXXXX")
@@ -92,6 +93,7 @@ fi
 say "up; Ctrl-C ends it. In another terminal:"
 cat <<TEXT
     export SLUICE_CONTROL_URL=$SLUICE_CONTROL_URL SLUICE_EXECUTOR_URL=$SLUICE_EXECUTOR_URL SLUICE_TENANT=acme
-    $sluice init my-action && $sluice test my-action && $sluice action publish my-action
+    export PATH="$(cd "$(dirname "$sluice")" && pwd):\$PATH"
+    sluice init my-action && sluice test my-action && sluice action publish my-action
 TEXT
 wait "$dev"
