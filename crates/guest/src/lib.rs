@@ -15,7 +15,7 @@
 //! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
 //! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
-//! | `sluice_collect()` | collects garbage, before a snapshot |
+//! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
 //! | `sluice_run(ptr, len) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]) |
 //!
 //! Imports, all synchronous: [`host`]. A report packs a status, a length and an address ([`wire::pack`]); what lies there
@@ -70,6 +70,7 @@ pub extern "C" fn sluice_init() {
     // them again on each call; so they are called here, once.
     unsafe { heap::__wasm_call_ctors() };
     State::init();
+    heap::spare();
 }
 
 /// Takes the table of key names, one a line.
@@ -122,10 +123,11 @@ pub extern "C" fn sluice_unload() {
     State::get().execute.replace(js::Value::UNDEFINED);
 }
 
-/// Collects garbage.
+/// Collects garbage, and leaves the heap so that what follows lies side by side.
 #[unsafe(no_mangle)]
 pub extern "C" fn sluice_collect() {
     State::get().collect();
+    heap::fill_holes();
 }
 
 /// Calls `execute`.

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use q::{JSAtom, JSContext, JSRuntime, JSValue};
 use rquickjs_sys as q;
 
-/// How much of the C stack scripts may use. The stack has 1 MiB, so that an endless recursion is a RangeError long before
+/// How much of the C stack scripts may use. The stack has 512 KiB, so that an endless recursion is a RangeError long before
 /// the stack's end, and the glue still has room when it is called from the depth.
 const MAX_SCRIPT_STACK: u32 = 256 << 10;
 

@@ -1,7 +1,7 @@
 //! What a run costs, row by row: `cargo bench -p sluice-sandbox --features probe`.
 //!
 //! The rows take turns, round after round, so that a machine that is busy for a while is so for all of them; each shows the
-//! median round's CPU and wall time a call. The targets are those of the design; a row that misses its own says so.
+//! median round's CPU and wall time a call. `-- WORD` runs the rows whose name holds the word, for a profiler. The targets are those of the design; a row that misses its own says so.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn resident_mib() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
-async fn measure(rows: &mut [Row<'_>]) {
+async fn measure(rows: &mut [Row<'_>], each: Duration) {
     for row in &mut *rows {
         for _ in 0..20 {
             (row.call)().await;
@@ -105,7 +105,7 @@ async fn measure(rows: &mut [Row<'_>]) {
     for _ in 0..ROUNDS {
         for row in &mut *rows {
             let (cpu_before, started, mut calls) = (cpu(), Instant::now(), 0.0);
-            while started.elapsed() < ROW || calls < 5.0 {
+            while started.elapsed() < each || calls < 5.0 {
                 (row.call)().await;
                 calls += 1.0;
             }
@@ -245,7 +245,13 @@ async fn bench() {
         row("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
         row("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
     ];
-    measure(&mut rows).await;
+    if let Some(word) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+        let mut chosen: Vec<_> = rows.into_iter().filter(|row| row.name.contains(&word)).collect();
+        measure(&mut chosen, Duration::from_secs(1)).await;
+        std::fs::remove_dir_all(&cache).unwrap();
+        return;
+    }
+    measure(&mut rows, ROW).await;
 
     let of = |name: &str| rows.iter().find(|row| row.name.starts_with(name)).unwrap();
     println!();

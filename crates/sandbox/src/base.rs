@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use wasmtime::{InstancePre, Linker, Module};
+use wasmtime::{InstancePre, Module};
 
 /// The engine that this build carries.
 static ENGINE_WASM: &[u8] = include_bytes!(env!("SLUICE_ENGINE_WASM"));
@@ -26,14 +26,30 @@ const WARM_UP: &str = "export async function execute(input) { await null; return
 /// A base image, ready to be instantiated.
 pub(crate) struct Base {
     pub(crate) identity: EngineIdentity,
-    pub(crate) pre: InstancePre<RunState>,
-    pub(crate) exports: Exports,
+    /// For runs.
+    pub(crate) serving: Ready,
+    /// For top levels that are evaluated.
+    pub(crate) evaluating: Ready,
     /// The memory that every guest starts with.
     pub(crate) memory: Vec<u8>,
     /// Where the static input buffer is.
     pub(crate) input_area: u32,
     /// Where the stack begins; it grows down to 0.
     stack_top: usize,
+}
+
+/// The base image in one of the two wasmtime engines; see [`crate::config`].
+pub(crate) struct Ready {
+    pub(crate) pre: InstancePre<RunState>,
+    pub(crate) exports: Exports,
+}
+
+impl Ready {
+    fn new(engine: &wasmtime::Engine, image: &Image) -> Result<Ready, EngineError> {
+        let module = image.module(engine)?;
+        let exports = Exports::find(&module).map_err(EngineError::MissingExport)?;
+        Ok(Ready { pre: guest::linker(engine)?.instantiate_pre(&module)?, exports })
+    }
 }
 
 /// What a cache file holds.
@@ -48,24 +64,30 @@ pub(crate) struct Image {
 
 impl Base {
     /// Takes it from the cache folder, or makes it (some seconds) and puts it there.
-    pub(crate) fn load_or_build(engine: &wasmtime::Engine, cache_dir: Option<&Path>) -> Result<Base, EngineError> {
+    pub(crate) fn load_or_build(
+        serving: &wasmtime::Engine,
+        evaluating: &wasmtime::Engine,
+        cache_dir: Option<&Path>,
+    ) -> Result<Base, EngineError> {
         let facts = rewrite::facts(ENGINE_WASM)?;
-        let linker = guest::linker(engine)?;
         let engine_hash = blake3::hash(ENGINE_WASM);
-        let place = cache_dir.map(|dir| cache::Place::new(dir, engine, &engine_hash)).transpose()?;
-        if let Some((image, module)) = place.as_ref().and_then(|place| place.load(engine)) {
-            return Base::new(&linker, &module, image, &facts, engine_hash);
+        let place = cache_dir.map(|dir| cache::Place::new(dir, serving, &engine_hash)).transpose()?;
+        if let Some(image) = place.as_ref().and_then(cache::Place::load) {
+            match Base::new(serving, evaluating, image, &facts, engine_hash) {
+                Ok(base) => return Ok(base),
+                Err(error) => tracing::warn!(%error, "the cached engine is not usable; it is made anew"),
+            }
         }
-        let (image, module) = build(engine, &linker, &facts)?;
+        let image = build(evaluating, &facts)?;
         if let Some(place) = place {
             place.store(&image);
         }
-        Base::new(&linker, &module, image, &facts, engine_hash)
+        Base::new(serving, evaluating, image, &facts, engine_hash)
     }
 
     fn new(
-        linker: &Linker<RunState>,
-        module: &Module,
+        serving: &wasmtime::Engine,
+        evaluating: &wasmtime::Engine,
         image: Image,
         facts: &Facts,
         engine_hash: blake3::Hash,
@@ -75,8 +97,8 @@ impl Base {
                 engine: engine_hash.to_hex().to_string(),
                 base_image: blake3::Hash::from_bytes(image.base_hash).to_hex().to_string(),
             },
-            pre: linker.instantiate_pre(module)?,
-            exports: Exports::find(module).map_err(EngineError::MissingExport)?,
+            serving: Ready::new(serving, &image)?,
+            evaluating: Ready::new(evaluating, &image)?,
             memory: image.memory,
             input_area: image.input_area,
             stack_top: facts.stack_top,
@@ -94,33 +116,29 @@ fn dead(stack_top: usize, input_area: u32) -> [std::ops::Range<usize>; 2] {
 }
 
 /// Initialises the engine, and compiles it with the memory that it then has.
-fn build(engine: &wasmtime::Engine, linker: &Linker<RunState>, facts: &Facts) -> Result<(Image, Module), EngineError> {
+fn build(engine: &wasmtime::Engine, facts: &Facts) -> Result<Image, EngineError> {
     let started = std::time::Instant::now();
     let plain = rewrite::rewrite(ENGINE_WASM, facts.min_pages, MAX_PAGES, &Contents::Own)?;
     let plain = Module::new(engine, plain)?;
     let exports = Exports::find(&plain).map_err(EngineError::MissingExport)?;
-    let (memory, input_area) = to_the_end(initialise(&linker.instantiate_pre(&plain)?, &exports, facts.stack_top))?;
+    let plain = Ready { pre: guest::linker(engine)?.instantiate_pre(&plain)?, exports };
+    let (memory, input_area) = to_the_end(initialise(&plain, facts.stack_top))?;
     let pages = memory.len() as u64 / rewrite::PAGE_BYTES as u64;
     let picture = rewrite::rewrite(ENGINE_WASM, pages, MAX_PAGES, &Contents::Picture(&memory))?;
-    let module = Module::new(engine, &picture)?;
-    let code = module.serialize()?;
+    let code = engine.precompile_module(&picture)?;
     tracing::info!(
         seconds = started.elapsed().as_secs_f32(),
         memory_bytes = memory.len(),
         code_bytes = code.len(),
         "compiled the engine"
     );
-    Ok((Image { base_hash: blake3::hash(&picture).into(), input_area, memory, code }, module))
+    Ok(Image { base_hash: blake3::hash(&picture).into(), input_area, memory, code })
 }
 
 /// The memory of an engine that is initialised and idle, and where its input buffer is.
-async fn initialise(
-    pre: &InstancePre<RunState>,
-    exports: &Exports,
-    stack_top: usize,
-) -> Result<(Vec<u8>, u32), EngineError> {
+async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), EngineError> {
     const A_DAY: Duration = Duration::from_secs(86_400);
-    let mut guest = Guest::new(pre, exports, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen).await?;
+    let mut guest = Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen).await?;
     guest.init(KEYS).await?;
     let path = "src/index.ts".to_owned();
     let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };

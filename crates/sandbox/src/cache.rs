@@ -37,22 +37,11 @@ impl Place {
         Ok(Place { dir: dir.to_owned(), file: dir.join(name) })
     }
 
-    /// The image and its module, or nothing where there is none that can be trusted.
-    pub(crate) fn load(&self, engine: &wasmtime::Engine) -> Option<(Image, Module)> {
-        let image = match self.read() {
-            Ok(image) => image,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::warn!(file = %self.file.display(), %error, "the cached engine is not usable; it is made anew");
-                return None;
-            }
-        };
-        // SAFETY: `deserialize` trusts the machine code in the bytes. They are what `Module::serialize` gave a process of this
-        // very build: the name carries the hash of the engine's wasm and wasmtime's compatibility hash, the digest over the
-        // whole file matches, and `read` has checked that folder and file belong to this user and that nobody else can
-        // write to them. Whoever can forge it all the same already runs code as this user.
-        match unsafe { Module::deserialize(engine, &image.code) } {
-            Ok(module) => Some((image, module)),
+    /// The image, or nothing where there is none that can be trusted.
+    pub(crate) fn load(&self) -> Option<Image> {
+        match self.read() {
+            Ok(image) => Some(image),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(file = %self.file.display(), %error, "the cached engine is not usable; it is made anew");
                 None
@@ -91,6 +80,18 @@ impl Place {
             let _ = fs::remove_file(&temporary);
         }
         kept
+    }
+}
+
+impl Image {
+    /// The module in the image's code.
+    pub(crate) fn module(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Module> {
+        // SAFETY: `deserialize` trusts the machine code in the bytes. There are two places that make an image. One has just
+        // compiled it. The other is `parse`, for a file that a process of this very build wrote: its name carries the hash of
+        // the engine's wasm and wasmtime's compatibility hash, the digest over the whole file matches, and `read` has checked
+        // that folder and file belong to this user and that nobody else can write to them. Whoever can forge it all the same
+        // already runs code as this user.
+        unsafe { Module::deserialize(engine, &self.code) }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Snapshots that may be made at once, besides the runs in flight.
-const SNAPSHOTS_AT_ONCE: u32 = 4;
+const SNAPSHOTS_AT_ONCE: usize = 4;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct EngineOptions {
     /// mode 0700 where it is not there. Default: none, and the engine is compiled at every start, which takes seconds.
     pub cache_dir: Option<PathBuf>,
     /// Runs that may be in flight at once; more wait, up to their wall limit. Default: 256. Each reserves 4 GiB of addresses
-    /// and may use 64 MiB of memory and 4 MiB of stack; idle, it keeps some 400 KiB, and at most 8 MiB after Actions that
+    /// and may use 64 MiB of memory and 4 MiB of stack; idle, it keeps some 400 KiB, and at most 5 MiB after Actions that
     /// used much of both.
     pub max_runs_in_flight: u32,
     /// Threads for what does not end within two milliseconds. Default: as many as there are cores. They give way to all other
@@ -131,16 +131,20 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Result<Engine, EngineError> {
         let EngineOptions { cache_dir, max_runs_in_flight, slow_threads } = options;
         let runs = max_runs_in_flight.max(1);
-        let wasm = wasmtime::Engine::new(&config::config(runs.saturating_add(SNAPSHOTS_AT_ONCE)))?;
-        let base = Base::load_or_build(&wasm, cache_dir.as_deref())?;
+        let serving = wasmtime::Engine::new(&config::serving(runs))?;
+        let evaluating = wasmtime::Engine::new(&config::evaluating())?;
+        let base = Base::load_or_build(&serving, &evaluating, cache_dir.as_deref())?;
         let lane = Lane::new(slow_threads.max(1))?;
-        let ticker = Ticker::start(move || wasm.increment_epoch())?;
+        let ticker = Ticker::start(move || {
+            serving.increment_epoch();
+            evaluating.increment_epoch();
+        })?;
         Ok(Engine(Arc::new(Shared {
             base: Arc::new(base),
             lane,
             _ticker: ticker,
             runs: Arc::new(Semaphore::new(runs as usize)),
-            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE as usize)),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
         })))
     }
 

@@ -43,7 +43,7 @@ impl EmptyModule {
         body.instruction(&encode::Instruction::End);
         code.function(&body);
         module.section(&types).section(&functions).section(&exports).section(&code);
-        Ok(EmptyModule(Module::new(engine.shared().base.pre.module().engine(), module.finish())?))
+        Ok(EmptyModule(Module::new(engine.shared().base.serving.pre.module().engine(), module.finish())?))
     }
 
     /// A fresh store and instance, and one call.
@@ -64,7 +64,7 @@ impl EmptyModule {
 /// wasmtime's.
 pub async fn engine_no_op(engine: &Engine) -> Result<u32> {
     let base = &engine.shared().base;
-    Guest::new(&base.pre, &base.exports, unlimited(), World::Live(None)).await?.input_area().await
+    Guest::new(&base.serving, unlimited(), World::Live(None)).await?.input_area().await
 }
 
 /// An Action in one instance that is never restored.
@@ -89,7 +89,7 @@ impl Reused {
     pub async fn run(&mut self, input: &EncodedInput) -> Result<usize> {
         if self.runs.is_multiple_of(RUNS_AN_INSTANCE) {
             self.guest = None;
-            let mut guest = Guest::new(&self.base.pre, &self.base.exports, unlimited(), World::Live(None)).await?;
+            let mut guest = Guest::new(&self.base.serving, unlimited(), World::Live(None)).await?;
             guest.grow_to(self.snapshot.delta.pages())?;
             if !self.snapshot.delta.apply(guest.memory_mut()) {
                 return Err(Error::msg("the snapshot does not fit"));

@@ -173,7 +173,7 @@ async fn evaluate(
     permit: OwnedSemaphorePermit,
 ) -> Result<Snapshot, Failure> {
     let judge = Judge { limits: PUBLISH_LIMITS, meter: &meter, places: &places };
-    let mut guest = match Guest::new(&base.pre, &base.exports, meter.clone(), World::Frozen).await {
+    let mut guest = match Guest::new(&base.evaluating, meter.clone(), World::Frozen).await {
         Ok(guest) => guest,
         Err(error) => return Err(judge.trap(false, &error)),
     };
@@ -213,7 +213,7 @@ struct Run {
 impl Run {
     async fn execute(&self, input: &EncodedInput, world: World) -> Ended {
         let judge = Judge { limits: self.limits, meter: &self.meter, places: &self.snapshot.places };
-        let mut guest = match Guest::new(&self.base.pre, &self.base.exports, self.meter.clone(), world).await {
+        let mut guest = match Guest::new(&self.base.serving, self.meter.clone(), world).await {
             Ok(guest) => guest,
             Err(error) => return Ended { outcome: Err(judge.trap(false, &error)), memory_bytes: 0, logs: Vec::new() },
         };
