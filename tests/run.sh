@@ -15,8 +15,6 @@ case "${1:-}" in
     --full) tier=full ;;
     *) echo "usage: sh tests/run.sh [--full]" >&2; exit 2 ;;
 esac
-SLUICE_TEST_TIER=$tier
-export SLUICE_TEST_TIER
 
 # step NAME COMMAND...: runs a step and says how long it took.
 started=$(date +%s)
