@@ -2,7 +2,7 @@
 # Runs everything: format, lint, unit, integration, end to end. Does its own set-up.
 #
 #   sh tests/run.sh           the fast tier, what CI runs
-#   sh tests/run.sh --full    also what takes long: more rounds of the fault tests, the benches
+#   sh tests/run.sh --full    also the benches
 #
 # It says how long each step took and stops at the first that fails.
 set -eu
