@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".sluice")
         // Chunks of packages and bundles are passed on, not copied.
         .bytes(".sluice")
+        .codec_path("crate::codec::WholeCodec")
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)?;
     Ok(())

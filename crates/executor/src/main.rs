@@ -13,6 +13,10 @@ use std::{io::Write as _, process::ExitCode};
 /// The binary's name.
 const NAME: &str = "sluice-executor";
 
+/// See the workspace's Cargo.toml for why.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the Actions of tenants' flows and answers Execute.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version)]

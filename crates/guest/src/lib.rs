@@ -16,7 +16,7 @@
 //! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
 //! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
-//! | `sluice_run(ptr, len) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]) |
+//! | `sluice_run(ptr, len, last) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]); `last` is 1 where the memory ends with this run |
 //!
 //! Imports, all synchronous: [`host`]. A report packs a status, a length and an address ([`wire::pack`]); what lies there
 //! is a tagged value.
@@ -135,7 +135,8 @@ pub extern "C" fn sluice_collect() {
 /// # Safety
 /// `ptr` and `len` are the static input buffer, or one of [`sluice_alloc`], holding one tagged value.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sluice_run(ptr: *const u8, len: usize) -> u64 {
+pub unsafe extern "C" fn sluice_run(ptr: *const u8, len: usize, last: u32) -> u64 {
+    let after = if last == 0 { run::After::GoOn } else { run::After::End };
     // SAFETY: the caller's promise.
-    run::run(unsafe { core::slice::from_raw_parts(ptr, len) })
+    run::run(unsafe { core::slice::from_raw_parts(ptr, len) }, after)
 }

@@ -29,13 +29,37 @@ pub(crate) fn report(status: u8, bytes: Vec<u8>) -> u64 {
     wire::pack(status, bytes.len() as u32, bytes.as_ptr() as u32)
 }
 
+/// What becomes of the memory after a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It ends. To free what the run made, object by object, would take a tenth of its time and only dirty pages of it that
+    /// the host then has to restore.
+    End,
+    /// Another run may follow.
+    GoOn,
+}
+
+impl After {
+    /// Lets go of a value.
+    fn leave(self, value: Value) {
+        match self {
+            After::End => core::mem::forget(value),
+            After::GoOn => drop(value),
+        }
+    }
+}
+
 /// Calls `execute` with the tagged value in `input`.
-pub(crate) fn run(input: &[u8]) -> u64 {
+pub(crate) fn run(input: &[u8], after: After) -> u64 {
     let state = State::get();
     state.enter();
     state.log_open.set(true);
     state.rejections.take();
-    let called = Reader::new(input).value().and_then(|input| state.execute.borrow().call(&Value::UNDEFINED, &[&input]));
+    let called = Reader::new(input).value().and_then(|input| {
+        let called = state.execute.borrow().call(&Value::UNDEFINED, &[&input]);
+        after.leave(input);
+        called
+    });
     let settled = match called {
         Ok(value) => promise::settle(value),
         Err(Thrown) => {
@@ -49,11 +73,15 @@ pub(crate) fn run(input: &[u8]) -> u64 {
         }
     };
     let report = match settled {
-        Ok(Settled::Fulfilled(value)) => match writer::outcome(&value) {
-            Ok(bytes) => report(wire::STATUS_OK, bytes),
-            Err(Stop::Refused(refusal)) => report(wire::STATUS_REFUSED, refusal),
-            Err(Stop::Thrown) => thrown(&Value::exception()),
-        },
+        Ok(Settled::Fulfilled(value)) => {
+            let written = writer::outcome(&value);
+            after.leave(value);
+            match written {
+                Ok(bytes) => report(wire::STATUS_OK, bytes),
+                Err(Stop::Refused(refusal)) => report(wire::STATUS_REFUSED, refusal),
+                Err(Stop::Thrown) => thrown(&Value::exception()),
+            }
+        }
         Ok(Settled::Rejected(error)) => thrown(&error),
         Ok(Settled::Pending) => report(wire::STATUS_NEVER_SETTLED, Vec::new()),
         Err(stop) => return self::report(wire::STATUS_STOPPED, failure::describe(&stop)),

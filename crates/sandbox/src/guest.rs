@@ -327,8 +327,9 @@ impl<'a> Guest<'a> {
         self.call(&self.exports.collect, ()).await
     }
 
-    /// Calls `execute`. The static input buffer is at `input_area`.
-    pub(crate) async fn run(&mut self, input: &[u8], input_area: u32) -> wasmtime::Result<Answer> {
+    /// Calls `execute`. The static input buffer is at `input_area`; `last` says that the guest ends with this run, which then
+    /// frees nothing.
+    pub(crate) async fn run(&mut self, input: &[u8], input_area: u32, last: bool) -> wasmtime::Result<Answer> {
         let (at, len) = match self.memory_mut().get_mut(input_area as usize..) {
             Some(area) if input.len() <= wire::INPUT_AREA && input.len() <= area.len() => {
                 let (place, _) = area.split_at_mut(input.len());
@@ -337,7 +338,7 @@ impl<'a> Guest<'a> {
             }
             _ => self.put(input).await?,
         };
-        Ok(Answer::new(self.call(&self.exports.run, (at, len)).await?))
+        Ok(Answer::new(self.call(&self.exports.run, (at, len, u32::from(last))).await?))
     }
 }
 

@@ -98,7 +98,7 @@ impl Reused {
         }
         self.runs += 1;
         let guest = self.guest.as_mut().ok_or_else(|| Error::msg("no guest"))?;
-        let answer = guest.run(input.as_bytes(), self.base.input_area).await?;
+        let answer = guest.run(input.as_bytes(), self.base.input_area, false).await?;
         match (answer.status, guest.bytes(answer)) {
             (wire::STATUS_OK, Some(bytes)) => Ok(bytes.len()),
             (status, _) => Err(Error::msg(format!("status {status}"))),

@@ -218,7 +218,7 @@ impl Run {
             Err(error) => return Ended { outcome: Err(judge.trap(false, &error)), memory_bytes: 0, logs: Vec::new() },
         };
         let answer = match self.prepare(&mut guest) {
-            Ok(()) => guest.run(input.as_bytes(), self.base.input_area).await,
+            Ok(()) => guest.run(input.as_bytes(), self.base.input_area, true).await,
             Err(error) => Err(error),
         };
         let denied = guest.state().met_memory_limit();

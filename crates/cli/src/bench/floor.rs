@@ -1,5 +1,5 @@
-//! The floor: tonic as it comes, and a handler that has its answer ready. It decodes every request and encodes every
-//! answer, since no server of these messages can do without.
+//! The floor: tonic as it comes, with its own codec and no layer, and a handler that has its answer ready. It decodes every
+//! request and encodes every answer, since no server of these messages can do without.
 
 use crate::{
     screen::{Look, Screen, View},
@@ -8,15 +8,27 @@ use crate::{
 use prost::Message as _;
 use serde::Serialize;
 use sluice_api::{
-    executor::v1::{
-        ExecuteRequest, ExecuteResponse,
-        execution_service_server::{ExecutionService, ExecutionServiceServer},
-    },
+    executor::v1::{ExecuteRequest, ExecuteResponse, execution_service_server::SERVICE_NAME},
     types::v1 as wire,
 };
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tokio::net::TcpListener;
-use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{BoxFuture, http},
+    server::{Grpc, NamedService, UnaryService},
+    transport::server::TcpIncoming,
+};
+use tonic_prost::ProstCodec;
+use tower::Service;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,17 +56,39 @@ impl View for Serving {
 }
 
 /// Answers everything in the same way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Floor {
-    answer: ExecuteResponse,
+    answer: Arc<ExecuteResponse>,
 }
 
-#[tonic::async_trait]
-impl ExecutionService for Floor {
-    async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<ExecuteResponse>, Status> {
+impl NamedService for Floor {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl UnaryService<ExecuteRequest> for Floor {
+    type Response = ExecuteResponse;
+    type Future = Ready<Result<Response<ExecuteResponse>, Status>>;
+
+    fn call(&mut self, request: Request<ExecuteRequest>) -> Self::Future {
         // The request is decoded by now; that it is dropped here belongs to its cost.
         drop(request.into_inner());
-        Ok(Response::new(self.answer.clone()))
+        ready(Ok(Response::new(ExecuteResponse::clone(&self.answer))))
+    }
+}
+
+// By hand, where the generated server would bring our codec.
+impl Service<http::Request<Body>> for Floor {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<http::Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let floor = self.clone();
+        Box::pin(async move { Ok(Grpc::new(ProstCodec::default()).unary(floor, request).await) })
     }
 }
 
@@ -72,7 +106,7 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let address = listener.local_addr().map_err(refused)?;
     screen.show(&Serving { address });
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = tonic::transport::Server::builder().add_service(ExecutionServiceServer::new(Floor { answer }));
+    let server = tonic::transport::Server::builder().add_service(Floor { answer: Arc::new(answer) });
     tokio::select! {
         served = server.serve_with_incoming(incoming) => {
             served.map_err(|e| Stop::local("FLOOR_FAILED", format!("the floor ended: {e}")))

@@ -1,6 +1,6 @@
 //! Values to the guest.
 
-use super::{KEY_NUMBERS, wire};
+use super::{KEY_NUMBERS, known_number, wire};
 use serde_json::{Number, Value};
 use sluice_model::{Input, Invalid};
 
@@ -189,12 +189,39 @@ impl Encoder {
     pub(crate) fn map(&mut self, map: &sluice_model::Object) -> Result<(), Invalid> {
         self.object(|fields| {
             for (key, value) in map {
-                fields.field(key, |e| e.value(value))?;
+                fields.field(Key::of(key), |e| e.value(value))?;
             }
             Ok(())
         })
     }
 }
+
+/// A key and its number in the table of known keys, [`wire::KEY_INLINE`] where it has none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    name: &'a str,
+    number: u16,
+}
+
+impl<'a> Key<'a> {
+    /// Any key, such as one of a tenant's metadata.
+    pub(crate) fn of(name: &'a str) -> Key<'a> {
+        Key { name, number: KEY_NUMBERS.get(name).copied().unwrap_or(wire::KEY_INLINE) }
+    }
+
+    /// A key of the platform's own; see [`key!`].
+    pub(crate) const fn known(name: &'static str) -> Key<'static> {
+        Key { name, number: known_number(name) }
+    }
+}
+
+/// A key of the platform's own, looked up while this is compiled: an input has some seventy of them.
+macro_rules! key {
+    ($name:literal) => {
+        const { $crate::codec::encode::Key::known($name) }
+    };
+}
+pub(crate) use key;
 
 /// The fields of an object that is being written.
 pub(crate) struct Fields<'a> {
@@ -206,52 +233,49 @@ impl Fields<'_> {
     /// A field. Keys are distinct, as the callers' maps and structs have it.
     pub(crate) fn field(
         &mut self,
-        key: &str,
+        key: Key<'_>,
         write: impl FnOnce(&mut Encoder) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         self.key(key);
-        write(self.encoder).map_err(|e| e.under(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))))
+        write(self.encoder).map_err(|e| e.under(&format!("/{}", key.name.replace('~', "~0").replace('/', "~1"))))
     }
 
-    fn key(&mut self, key: &str) {
+    fn key(&mut self, key: Key<'_>) {
         self.count += 1;
-        match KEY_NUMBERS.get(key) {
-            Some(number) => self.encoder.out.extend_from_slice(&number.to_le_bytes()),
-            None => {
-                self.encoder.out.extend_from_slice(&wire::KEY_INLINE.to_le_bytes());
-                self.encoder.bytes(key);
-            }
+        self.encoder.out.extend_from_slice(&key.number.to_le_bytes());
+        if key.number == wire::KEY_INLINE {
+            self.encoder.bytes(key.name);
         }
     }
 
-    pub(crate) fn text(&mut self, key: &str, text: &str) {
+    pub(crate) fn text(&mut self, key: Key<'_>, text: &str) {
         self.key(key);
         self.encoder.text(text);
     }
 
     /// A text that is absent where it is `None`.
-    pub(crate) fn optional(&mut self, key: &str, text: Option<&String>) {
+    pub(crate) fn optional(&mut self, key: Key<'_>, text: Option<&String>) {
         if let Some(text) = text {
             self.text(key, text);
         }
     }
 
-    pub(crate) fn bool(&mut self, key: &str, value: bool) {
+    pub(crate) fn bool(&mut self, key: Key<'_>, value: bool) {
         self.key(key);
         self.encoder.bool(value);
     }
 
-    pub(crate) fn u64(&mut self, key: &str, value: u64) {
+    pub(crate) fn u64(&mut self, key: Key<'_>, value: u64) {
         self.key(key);
         self.encoder.u64(value);
     }
 
-    pub(crate) fn null(&mut self, key: &str) {
+    pub(crate) fn null(&mut self, key: Key<'_>) {
         self.key(key);
         self.encoder.null();
     }
 
-    pub(crate) fn texts(&mut self, key: &str, texts: &[String]) -> Result<(), Invalid> {
+    pub(crate) fn texts(&mut self, key: Key<'_>, texts: &[String]) -> Result<(), Invalid> {
         self.list(key, texts, |e, text| {
             e.text(text);
             Ok(())
@@ -260,7 +284,7 @@ impl Fields<'_> {
 
     pub(crate) fn list<T>(
         &mut self,
-        key: &str,
+        key: Key<'_>,
         items: &[T],
         write: impl FnMut(&mut Encoder, &T) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
@@ -269,13 +293,13 @@ impl Fields<'_> {
 
     pub(crate) fn object(
         &mut self,
-        key: &str,
+        key: Key<'_>,
         write: impl FnOnce(&mut Fields<'_>) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         self.field(key, |e| e.object(write))
     }
 
-    pub(crate) fn map(&mut self, key: &str, map: &sluice_model::Object) -> Result<(), Invalid> {
+    pub(crate) fn map(&mut self, key: Key<'_>, map: &sluice_model::Object) -> Result<(), Invalid> {
         self.field(key, |e| e.map(map))
     }
 }

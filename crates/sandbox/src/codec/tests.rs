@@ -55,6 +55,14 @@ fn whole_numbers_come_out_without_a_fraction() {
 }
 
 #[test]
+fn the_compiler_numbers_keys_as_the_table_does() {
+    for (number, key) in (0..).zip(KEYS.lines()) {
+        assert_eq!(super::known_number(key), number, "{key}");
+        assert_eq!(super::KEY_NUMBERS.get(key), Some(&number), "{key}");
+    }
+}
+
+#[test]
 fn keys_are_distinct_and_leave_room_for_the_inline_mark() {
     let keys: HashSet<_> = KEYS.lines().collect();
     assert_eq!(keys.len(), KEYS.lines().count());
