@@ -5,6 +5,11 @@
 //! when it has written its addresses.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
 
+pub mod load;
+pub mod meddler;
+pub mod trail;
+pub mod world;
+
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +20,11 @@ use tempfile::TempDir;
 
 /// How long a process may take until it is up, or down: far more than it needs, so that only a hang fails.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a test repeats what it does: `fast` times, or `full` times where the environment has `TESTS_FULL`.
+pub fn rounds(fast: usize, full: usize) -> usize {
+    if std::env::var_os("TESTS_FULL").is_some() { full } else { fast }
+}
 
 /// The path of one of the product's binaries, built beside the test that asks.
 pub fn binary(name: &str) -> PathBuf {
@@ -30,30 +40,58 @@ pub struct Server {
     child: Child,
     data: TempDir,
     addresses: Value,
+    arguments: Vec<String>,
 }
 
 impl Server {
     /// Starts a binary with `--data` and free ports, and waits until it has bound them.
     pub fn start(name: &'static str, arguments: &[&str]) -> Server {
         let data = tempfile::Builder::new().prefix(name).tempdir().unwrap();
-        let log = std::fs::File::create(data.path().join("log.txt")).unwrap();
-        let child = Command::new(binary(name))
-            .args(arguments)
-            .arg("--data")
-            .arg(data.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut server = Server { name, child, data, addresses: Value::Null };
-        let file = server.data.path().join("addresses.json");
-        server.wait_for("its addresses", |_| {
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        let child = spawn(name, data.path(), &arguments);
+        let mut server = Server { name, child, data, addresses: Value::Null, arguments };
+        server.wait_for_addresses();
+        server
+    }
+
+    /// Ends the process at once, as `kill -9` does: it cannot finish anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the addresses and with the data that it had.
+    pub fn start_again(&mut self) {
+        let address = |key: &str| self.addresses[key].as_str().unwrap().to_owned();
+        let main = if self.addresses["control"].is_string() { "control" } else { "executor" };
+        for (flag, key) in [("--listen", main), ("--admin-listen", "admin")] {
+            if let Some(at) = self.arguments.iter().position(|a| a == flag) {
+                self.arguments[at + 1] = address(key);
+            }
+        }
+        // Its own old file must not be taken for the new one's.
+        std::fs::remove_file(self.data.path().join("addresses.json")).unwrap();
+        self.child = spawn(self.name, self.data.path(), &self.arguments);
+        self.wait_for_addresses();
+    }
+
+    /// The same with other arguments after those of the first start.
+    pub fn start_again_with(&mut self, more: &[&str]) {
+        self.arguments.extend(more.iter().map(|&a| a.to_owned()));
+        self.start_again();
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    fn wait_for_addresses(&mut self) {
+        let file = self.data.path().join("addresses.json");
+        self.addresses = self.wait_for("its addresses", |_| {
             let text = std::fs::read_to_string(&file).ok()?;
             serde_json::from_str(&text).ok()
         });
-        server.addresses = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        server
     }
 
     /// A bound address by its name in `addresses.json`, as a URL.
@@ -99,6 +137,20 @@ impl Server {
     }
 }
 
+/// Starts a process. Its log goes on where the one before it ended.
+fn spawn(name: &str, data: &Path, arguments: &[String]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(data.join("log.txt")).unwrap();
+    Command::new(binary(name))
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -116,6 +168,19 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
+/// Free ports, for either server.
+const FREE_PORTS: &[&str] = &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+
+/// An executor of the control plane at `url`; `more` are further arguments.
+pub fn executor(url: &str, more: &[&str]) -> Server {
+    Server::start("sluice-executor", &[FREE_PORTS, &["--control-url", url], more].concat())
+}
+
+/// A control plane; `more` are further arguments.
+pub fn control_plane(more: &[&str]) -> Server {
+    Server::start("sluice-control-plane", &[FREE_PORTS, more].concat())
+}
+
 /// One control plane and one executor, as separate processes, and a folder for packages.
 pub struct Planes {
     /// The control plane.
@@ -129,13 +194,8 @@ pub struct Planes {
 impl Planes {
     /// Starts both and waits until the executor is connected.
     pub fn start() -> Planes {
-        let control =
-            Server::start("sluice-control-plane", &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        let url = control.url("control");
-        let executor = Server::start(
-            "sluice-executor",
-            &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--control-url", &url],
-        );
+        let control = control_plane(&[]);
+        let executor = executor(&control.url("control"), &[]);
         Planes { control, executor, folder: TempDir::new().unwrap() }
     }
 
