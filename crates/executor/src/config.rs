@@ -23,6 +23,8 @@ pub struct ExecutorConfig {
     pub subscription: SubscriptionConfig,
     /// The modules that it keeps.
     pub modules: ModulesConfig,
+    /// The answers that it keeps for callers that ask again.
+    pub retries: RetriesConfig,
     /// How audit is kept until the control plane has it.
     pub audit: AuditConfig,
     /// Where redirects may lead, beside the tenants' own origins.
@@ -38,6 +40,7 @@ impl Default for ExecutorConfig {
             control_url: "http://127.0.0.1:7070".into(),
             subscription: SubscriptionConfig::default(),
             modules: ModulesConfig::default(),
+            retries: RetriesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
             engine: EngineConfig::default(),
@@ -53,6 +56,7 @@ impl Settings for ExecutorConfig {
         at.require("control_url", is_url, "a URL such as http://127.0.0.1:7070");
         at.section("subscription", &self.subscription);
         at.section("modules", &self.modules);
+        at.section("retries", &self.retries);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
         at.section("engine", &self.engine);
@@ -77,8 +81,10 @@ impl Settings for SubscriptionConfig {
 /// The modules that an executor keeps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModulesConfig {
-    /// What modules may take in memory, in bytes. Default 512 MiB: some 20,000 small Actions. A module that was put out
-    /// is read from the cache folder when it is needed again, which costs that run about a millisecond.
+    /// What modules may take in memory, in bytes. Default 512 MiB: some 20,000 small Actions. It is never passed, but by
+    /// what runs at the moment. What no newest revision needs goes first, what was used longest ago before the rest; a
+    /// module that was put out is read from the cache folder when it is needed again, which costs that run less than a
+    /// millisecond.
     pub memory_bytes: u64,
     /// What bundles and snapshots may take in the cache folder, in bytes. Default 4 GiB. Those that no flow needs go
     /// first; what flows need stays, also above the bound.
@@ -99,6 +105,27 @@ impl Settings for ModulesConfig {
         at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 40, "bytes");
         at.range("disk_bytes", self.disk_bytes, 1 << 20..=1 << 44, "bytes");
         at.range("parallel", self.parallel, 0..=256, "snapshots");
+    }
+}
+
+/// The answers that an executor keeps, so that a caller that asks again by the same execution id gets the same answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetriesConfig {
+    /// What they may take in memory, in bytes. Default 64 MiB: some 60,000 answers, of the last five minutes at most. Where
+    /// that is less than what callers may still ask for again, the metric `sluice.executor.answers.oldest` shows how far
+    /// back it reaches. Only calls that send an id cost anything.
+    pub memory_bytes: u64,
+}
+
+impl Default for RetriesConfig {
+    fn default() -> RetriesConfig {
+        RetriesConfig { memory_bytes: 64 << 20 }
+    }
+}
+
+impl Settings for RetriesConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 36, "bytes");
     }
 }
 
@@ -230,6 +257,7 @@ mod tests {
             ("modules.memory_bytes", "12"),
             ("modules.disk_bytes", "12"),
             ("modules.parallel", "-1"),
+            ("retries.memory_bytes", "12"),
             ("audit.durability", "hope"),
             ("audit.spool_max_bytes", "0"),
             ("audit.on_spool_failure", "ignore"),

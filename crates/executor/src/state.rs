@@ -84,6 +84,13 @@ impl State {
         self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, &v.module)))
     }
 
+    /// What the newest revisions of all flows need, with the tenant; one may come twice.
+    pub(crate) fn newest_modules(&self) -> impl Iterator<Item = (&Slug, &Arc<crate::modules::Module>)> {
+        let flows = self.tenants.iter().flat_map(|(slug, tenant)| tenant.flows.values().map(move |flow| (slug, flow)));
+        let newest = flows.filter_map(|(slug, flow)| Some((slug, flow.revisions.get(&flow.newest?)?)));
+        newest.flat_map(|(slug, revision)| revision.plan.modules().map(move |module| (slug, module)))
+    }
+
     /// The picture after an update: all of it or nothing of it.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::{
     catalog::{Catalog, Touched},
     chain,
     identity::Identity,
+    last::{AsItCame, LastState},
     modules::{Module, Modules},
     remote::Remote,
     state::{
@@ -24,6 +25,7 @@ use crate::{
     telemetry::Metrics,
 };
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use sluice_api::{distribution::v1 as wire, types::v1::EngineIdentity};
 use sluice_model::Slug;
 use sluice_serve::Condition;
@@ -46,6 +48,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Watcher {
     pub(crate) remote: Remote,
     pub(crate) catalog: Arc<Catalog>,
+    /// Where what is applied is kept.
+    pub(crate) last: LastState,
     pub(crate) modules: Modules,
     pub(crate) identity: Identity,
     pub(crate) engine: EngineIdentity,
@@ -139,17 +143,20 @@ impl Watcher {
         let (catalog, full) = (Arc::clone(&self.catalog), parts.first().is_some_and(|p| p.full));
         // A large state takes a while to read: not on a worker that sign-ins wait for.
         let planned = tokio::task::spawn_blocking(move || {
+            let as_it_came = AsItCame::of(&parts, Timestamp::now());
             let update = Update::read(parts)?;
             let touched = Touched::by(&update);
             let state = match catalog.applied() {
                 Some(applied) => applied.state.updated(update, &catalog.planner)?,
                 None => State::default().updated(update, &catalog.planner)?,
             };
-            Ok::<_, Refused>((state, touched))
+            Ok::<_, Refused>((state, touched, as_it_came))
         });
         let lost = |_| Refused::new("planning the state ended without an answer");
-        let (state, touched) = planned.await.map_err(lost)??;
+        let (state, touched, as_it_came) = planned.await.map_err(lost)??;
         self.prepare(&state).await;
+        // Before it serves: who was told that it does finds it again after a restart.
+        self.last.keep(as_it_came).await;
         let (tenants, revisions) = state.counts();
         tracing::info!(cursor = state.cursor, full, tenants, revisions, "a state serves");
         self.catalog.counted(state.connected_executors);

@@ -179,6 +179,16 @@ impl Planner {
         }
     }
 
+    /// A state is about to serve: the modules of its newest revisions are the last to be put out of memory.
+    pub(crate) fn need(&self, state: &super::State) {
+        self.modules.need(state.newest_modules().map(|(_, module)| module));
+    }
+
+    /// A state serves before its modules are made.
+    pub(crate) fn comes_when_asked(&self, state: &super::State) {
+        state.modules().for_each(|(_, module)| self.modules.comes_when_asked(module));
+    }
+
     /// Forgets the breakers of attachments that no revision has any more.
     pub(crate) fn sweep(&self) {
         self.breakers.lock().retain(|_, breaker| breaker.strong_count() > 0);

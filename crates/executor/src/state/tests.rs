@@ -11,7 +11,7 @@ use wire::{resource::Resource, resource_name::Name as WireName};
 
 fn planner() -> (Planner, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), engine().identity(), 1 << 30).unwrap();
+    let store = Store::open(folder.path(), engine().identity(), 1 << 30, Metrics::for_tests()).unwrap();
     let modules = Modules::new(engine(), store, Shelf::new(), 1 << 30, 1, Metrics::for_tests());
     (Planner::new(modules), folder)
 }

@@ -351,7 +351,7 @@ pub(crate) struct Running {
     pub(crate) executor: Executor,
     pub(crate) readiness: Readiness,
     serving: Serving,
-    _telemetry: Telemetry,
+    telemetry: Telemetry,
 }
 
 /// Starts an executor on a data folder.
@@ -368,7 +368,7 @@ pub(crate) async fn start(fake: &Fake, data: &Path, change: impl FnOnce(&mut Exe
     let listener = Listener::bind("listen", ([127, 0, 0, 1], 0).into()).unwrap();
     let grpc = executor.service(Grpc::new(&config.server.grpc));
     let serving = grpc.spawn(listener, &telemetry, &readiness, &drain).unwrap();
-    Running { executor, readiness, serving, _telemetry: telemetry }
+    Running { executor, readiness, serving, telemetry }
 }
 
 impl Running {
@@ -381,11 +381,43 @@ impl Running {
         self.client().await.execute(request(change)).await.map(Response::into_inner)
     }
 
+    /// A number among its metrics: the sum of all that have this name and, where it is not empty, this label.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        metric(&self.telemetry.exposition().text().unwrap(), name, label)
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn until(&self, name: &str, label: &str, value: f64) {
+        until(async || (self.metric(name, label) - value).abs() < 1e-9).await;
+    }
+
     /// Drains and finishes.
     pub(crate) async fn finish(self) {
         self.serving.drain().await;
         self.executor.finish().await;
     }
+}
+
+/// A number in the text that Prometheus reads.
+pub(crate) fn metric(text: &str, name: &str, label: &str) -> f64 {
+    let lines = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        let rest = rest.strip_prefix("_seconds").unwrap_or(rest);
+        let rest = rest.strip_prefix("_total").unwrap_or(rest);
+        rest.starts_with(['{', ' ']) && rest.contains(label)
+    });
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Looks again and again until something is so.
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let mut every = tokio::time::interval(Duration::from_millis(2));
+    let looking = async {
+        while !is_so().await {
+            every.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("it became so in time");
 }
 
 pub(crate) fn request(change: impl FnOnce(&mut ExecuteRequest)) -> ExecuteRequest {
