@@ -21,6 +21,7 @@ use tokio::{
     net::TcpStream,
     process::{Child, Command},
 };
+use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 const FOREVER: &str = "(() => { while (true) {} })()";
@@ -128,7 +129,8 @@ async fn a_signal_ends_it_whatever_hangs_on_it_and_nothing_that_ran_is_lost() {
     // From here on nobody takes audit.
     fake.go_away().await;
 
-    let mut probe = HealthClient::connect(process.url()).await.unwrap();
+    let channel = Channel::from_shared(process.url()).unwrap().connect().await.unwrap();
+    let mut probe = HealthClient::new(channel);
     let mut health = probe.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(health.message().await.unwrap().unwrap().status, 1, "serving");
     // A client that speaks HTTP/2 up to half of its headers, and never reads.

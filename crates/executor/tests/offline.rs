@@ -5,7 +5,7 @@
 
 mod fake;
 
-use fake::{Event, Fake, codes, flow, reason, start, story, version};
+use fake::{Event, Fake, Taking, codes, flow, reason, request, start, story, until, version};
 use sluice_api::distribution::v1::{self as wire, resource::Resource};
 use std::path::{Path, PathBuf};
 use tonic::Code;
@@ -151,4 +151,29 @@ async fn a_state_of_another_subscription_is_not_served() {
     fake.happened();
     fake.come_back().await;
     assert_eq!(hello(&mut fake).await.resume_cursor, 0, "what changed since would not be all of it");
+}
+
+#[tokio::test]
+async fn an_executor_that_cannot_keep_audit_wants_no_traffic_until_it_can() {
+    let data = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start().await;
+    let running = start(&fake, data.path(), |config| config.audit.spool_max_bytes = 1 << 20).await;
+    fake.push(1, true, story(&fake, CONTINUES));
+    fake.acked(1).await;
+    assert!(running.readiness.is_ready());
+    fake.taking(Taking::Silent);
+    let mut client = running.client().await;
+    // A record has some 200 bytes.
+    let mut refused = None;
+    for _ in 0..20_000 {
+        if let Err(status) = client.execute(request(|_| {})).await {
+            refused = Some(status);
+            break;
+        }
+    }
+    assert_eq!(reason(&refused.expect("the spool is bounded")), "AUDIT_UNAVAILABLE");
+    until(async || !running.readiness.is_ready()).await;
+    fake.taking(Taking::Acked);
+    until(async || running.readiness.is_ready()).await;
+    client.execute(request(|_| {})).await.unwrap();
 }

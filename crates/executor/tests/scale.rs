@@ -43,14 +43,14 @@ fn everything(fake: &Fake) -> Vec<Resource> {
     all
 }
 
-/// The folder's size in MiB.
-fn mib(folder: &Path) -> f64 {
-    let mut total = 0;
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let about = entry.metadata().unwrap();
-        total += if about.is_dir() { (mib(&entry.path()) * 1_048_576.0) as u64 } else { about.len() };
-    }
-    total as f64 / 1_048_576.0
+/// The size of what is in a folder, in bytes.
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        about if about.is_dir() => size(&entry.path()),
+        about => about.len(),
+    };
+    entries.map(size).sum()
 }
 
 fn resident_mib() -> f64 {
@@ -88,7 +88,11 @@ async fn ten_thousand_actions() {
     let running = start(&fake, data.path(), |_| {}).await;
     fake.push(1, true, everything(&fake));
     until_acked(&mut fake).await;
-    println!("written in {:.1} s, {:.0} MiB on disk", written.elapsed().as_secs_f64(), mib(&data.path().join("cache")));
+    println!(
+        "written in {:.1} s, {} MiB on disk",
+        written.elapsed().as_secs_f64(),
+        size(&data.path().join("cache")) >> 20
+    );
     running.finish().await;
     fake.go_away().await;
 

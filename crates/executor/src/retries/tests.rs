@@ -117,7 +117,8 @@ async fn one_that_goes_on_is_joined_and_outlives_the_caller_that_began_it() {
 async fn one_that_nobody_waits_for_any_more_ends_and_its_id_is_free() {
     let (retries, gate, dropped) = (retries(PLENTY), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let mut first = Box::pin(retries.once(id("e"), held(&gate, &dropped)));
-    let mut second = Box::pin(retries.once(id("e"), held(&gate, &Arc::default())));
+    let unheard = Arc::default();
+    let mut second = Box::pin(retries.once(id("e"), held(&gate, &unheard)));
     assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
     drop((first, second));
     dropped.notified().await;
