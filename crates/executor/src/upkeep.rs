@@ -14,8 +14,11 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+/// How the thread ranks that reads modules into memory: 0 is normal, 19 gives way to everything.
+const PRELOAD_NICE: i32 = 15;
 /// How often the disk is asked to keep what was appended to the state, and whether audit can be kept is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -51,7 +54,10 @@ pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<
 pub(crate) async fn load(modules: Modules, catalog: Arc<Catalog>, parallel: usize, stop: CancellationToken) {
     let Some(applied) = catalog.applied() else { return };
     let (bulk, stopped) = (modules.clone(), stop.clone());
-    let missing = tokio::task::spawn_blocking(move || {
+    let (done, missing) = oneshot::channel();
+    // A thread of its own, which gives way to those that answer: who asks first loads what it needs itself.
+    let thread = std::thread::Builder::new().name("sluice-preload".into()).spawn(move || {
+        give_way();
         let began = Instant::now();
         let wanted: Vec<_> = applied
             .state
@@ -62,16 +68,16 @@ pub(crate) async fn load(modules: Modules, catalog: Arc<Catalog>, parallel: usiz
         let missing = bulk.preload(wanted, &stopped);
         bulk.sweep(true);
         let (count, bytes) = bulk.residents();
-        tracing::info!(
-            modules = count,
-            bytes,
-            missing = missing.len(),
-            took_ms = began.elapsed().as_millis(),
-            "modules are in memory"
-        );
-        missing
+        let took_ms = began.elapsed().as_millis();
+        tracing::info!(modules = count, bytes, missing = missing.len(), took_ms, "modules are in memory");
+        // Nobody waits where the executor ends already.
+        let _ended = done.send(missing);
     });
-    // A panic in it is reported by the runtime.
+    if let Err(error) = thread {
+        tracing::warn!(%error, "modules come when they are asked for: no thread could be started to read them before");
+        return;
+    }
+    // Without an answer it panicked, which is reported, or was stopped.
     let missing = missing.await.unwrap_or_default();
     let make = futures_util::stream::iter(missing).map(|(tenant, module)| {
         let modules = modules.clone();
@@ -82,6 +88,12 @@ pub(crate) async fn load(modules: Modules, catalog: Arc<Catalog>, parallel: usiz
     tokio::select! {
         () = made => {}
         () = stop.cancelled() => {}
+    }
+}
+
+fn give_way() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), PRELOAD_NICE) {
+        tracing::warn!(%error, "modules are read into memory at the priority of the other threads");
     }
 }
 
