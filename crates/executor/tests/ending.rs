@@ -4,7 +4,7 @@
 
 mod fake;
 
-use fake::{Event, Fake, PATIENCE, flow, metric, request, start, tenant, until, version};
+use fake::{Event, Fake, PATIENCE, Taking, flow, metric, request, start, story, tenant, until, version};
 use rustix::process::{Pid, Signal, kill_process};
 use sluice_api::{
     distribution::v1::{VersionState, resource::Resource},
@@ -167,6 +167,25 @@ async fn a_signal_ends_it_whatever_hangs_on_it_and_nothing_that_ran_is_lost() {
     let mut executions: Vec<String> = fake.records().into_values().map(|record| record.execution_id).collect();
     executions.sort();
     assert_eq!(executions, ["e-0", "e-1", "e-2", "e-3"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_waits_for_an_acknowledgement_is_not_given_without_it_and_holds_up_no_end() {
+    let data = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start().await;
+    let settings = ["audit.durability=acked", "drain.notice_ms=0", "drain.timeout_s=1", "audit.drain_timeout_s=1"];
+    let mut process = Process::start(&fake.url(), data.path(), &settings).await;
+    fake.push(1, true, story(&fake, "({ kind: 'continue' })"));
+    fake.acked(1).await;
+    fake.taking(Taking::Silent);
+    let mut client = ExecutionServiceClient::connect(process.url()).await.unwrap();
+    let call = tokio::spawn(async move { client.execute(request(|_| {})).await });
+    fake.wait_for(|event| matches!(event, Event::Batch { .. }).then_some(())).await;
+    process.signal();
+    assert!(call.await.unwrap().is_err());
+    assert!(process.ended().await.success());
+    let kept = std::fs::read_dir(data.path().join("spool")).unwrap().count();
+    assert_eq!(kept, 1, "what nobody acknowledged stays");
 }
 
 #[tokio::test]
