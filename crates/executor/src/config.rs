@@ -63,19 +63,50 @@ impl Settings for ExecutorConfig {
     }
 }
 
-/// What the executor hears of.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What the executor hears of, and how it notices that it hears no more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SubscriptionConfig {
-    /// The tenants that are served, by slug; an empty list is all of them, those made later too. Default all. A tenant
-    /// costs its flow revisions in memory, and its modules; another tenant's calls are refused with TENANT_NOT_FOUND.
+    /// Which tenants are served. Default `all`. A tenant costs its flow revisions in memory, and its modules.
+    pub mode: SubscriptionMode,
+    /// With `mode = "tenants"`, the tenants by slug; another tenant's calls are refused with TENANT_NOT_FOUND.
     pub tenants: Vec<String>,
+    /// With `mode = "on_demand"`, after how long a tenant is let go that nobody asks for, in seconds. Default 3,600 s. A tenant
+    /// that is asked for again costs its first call the time until its state and its modules are here.
+    pub idle_s: u64,
+    /// After how long without a word from the control plane it is taken to be cut off and another connection is made, in
+    /// milliseconds. Default 7,000 ms. The control plane says something every `distribution.status_interval_ms`, 2,000 ms
+    /// unless set.
+    pub silence_ms: u64,
+}
+
+impl Default for SubscriptionConfig {
+    fn default() -> SubscriptionConfig {
+        SubscriptionConfig { mode: SubscriptionMode::All, tenants: Vec::new(), idle_s: 3_600, silence_ms: 7_000 }
+    }
 }
 
 impl Settings for SubscriptionConfig {
     fn check(&self, at: &mut Checks<'_>) {
+        at.takes("mode", "\"all\", \"tenants\" or \"on_demand\"");
         let slugs = self.tenants.iter().all(|t| Slug::parse(t).is_ok());
-        at.require("tenants", slugs, "a list of tenants' slugs; an empty one is all tenants");
+        let named = self.tenants.is_empty() != (self.mode == SubscriptionMode::Tenants);
+        let takes = "a list of tenants' slugs with subscription.mode \"tenants\", and an empty one otherwise";
+        at.require("tenants", slugs && named, takes);
+        at.range("idle_s", self.idle_s, 1..=30 * 24 * 60 * 60, "seconds");
+        at.range("silence_ms", self.silence_ms, 100..=600_000, "milliseconds");
     }
+}
+
+/// Which tenants an executor serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionMode {
+    /// All of them, those made later too.
+    All,
+    /// Those in `subscription.tenants`.
+    Tenants,
+    /// Those that are asked for, from when they are first asked for until nobody asks any more.
+    OnDemand,
 }
 
 /// The modules that an executor keeps.
@@ -253,7 +284,10 @@ mod tests {
     fn every_bad_setting_is_refused_by_its_name() {
         for (key, value) in [
             ("control_url", "control-plane:7070"),
-            ("subscription.tenants", "acme,Not A Slug"),
+            ("subscription.mode", "some"),
+            ("subscription.tenants", "acme"),
+            ("subscription.idle_s", "0"),
+            ("subscription.silence_ms", "5"),
             ("modules.memory_bytes", "12"),
             ("modules.disk_bytes", "12"),
             ("modules.parallel", "-1"),
@@ -270,6 +304,12 @@ mod tests {
             let refusal = Sources::new(EXECUTOR_PREFIX).flag("--set", key, value).load::<ExecutorConfig>().unwrap_err();
             assert_eq!(refusal.problems.len(), 1, "{refusal}");
             assert_eq!(refusal.problems[0].key, key, "{refusal}");
+        }
+        for (mode, tenants) in [("tenants", "acme,Not A Slug"), ("tenants", ""), ("on_demand", "acme")] {
+            let set = |sources: Sources, key, value| sources.flag("--set", key, value);
+            let sources = set(Sources::new(EXECUTOR_PREFIX), "subscription.mode", mode);
+            let refusal = set(sources, "subscription.tenants", tenants).load::<ExecutorConfig>().unwrap_err();
+            assert_eq!(refusal.problems[0].key, "subscription.tenants", "{mode} {tenants}");
         }
         let acked = Sources::new(EXECUTOR_PREFIX)
             .flag("--set", "audit.durability", "acked")

@@ -2,8 +2,9 @@
 
 use crate::{
     audit::{Audit, ship::Shipper},
-    catalog::Catalog,
-    config::ExecutorConfig,
+    catalog::{Catalog, Scope},
+    config::{ExecutorConfig, SubscriptionConfig, SubscriptionMode},
+    demand::Demand,
     identity::Identity,
     last::LastState,
     modules::{Modules, store::Store},
@@ -103,7 +104,7 @@ impl Executor {
     ) -> Result<Executor, StartError> {
         let meter = around.telemetry.meter();
         let metrics = Metrics::new(&meter);
-        let (only, subscription) = subscription(&config.subscription.tenants)?;
+        let (scope, subscription) = subscription(&config.subscription)?;
         let remote = Remote::new(&config.control_url).map_err(|e| StartError::ControlUrl(crate::chain(&e)))?;
 
         let folder = around.data.to_owned();
@@ -132,7 +133,7 @@ impl Executor {
         let source = Arc::new(remote.clone());
         let memory_bytes = config.modules.memory_bytes;
         let modules = Modules::new(engine.clone(), store.clone(), source, memory_bytes, parallel, Arc::clone(&metrics));
-        let catalog = Arc::new(Catalog::new(remote.clone(), Planner::new(modules.clone()), only));
+        let catalog = Arc::new(Catalog::new(remote.clone(), Planner::new(modules.clone()), scope));
 
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
         let ready = around.readiness.condition("state", "the state that was kept is being read");
@@ -155,6 +156,8 @@ impl Executor {
             identity: identity.clone(),
             engine: wire_engine.clone(),
             subscription,
+            silence: Duration::from_millis(config.subscription.silence_ms),
+            wants_full: false.into(),
             ready,
             metrics: Arc::clone(&metrics),
             stop: stop.clone(),
@@ -281,17 +284,23 @@ impl Drop for Executor {
     }
 }
 
-/// The tenants that are served, none for all, and how the control plane is told.
-type Subscription = (Option<HashSet<Slug>>, distribution::hello::Subscription);
+/// The tenants that are served, and how the control plane is told.
+type Subscription = (Scope, distribution::hello::Subscription);
 
-fn subscription(tenants: &[String]) -> Result<Subscription, StartError> {
+fn subscription(config: &SubscriptionConfig) -> Result<Subscription, StartError> {
     use distribution::hello::Subscription as Wire;
-    if tenants.is_empty() {
-        return Ok((None, Wire::All(distribution::AllTenants {})));
-    }
-    let slugs: Result<HashSet<Slug>, _> = tenants.iter().map(|t| Slug::parse(t)).collect();
-    let slugs = slugs.map_err(|invalid| StartError::Tenant(invalid.message))?;
-    Ok((Some(slugs), Wire::Tenants(distribution::TenantSet { tenants: tenants.to_vec() })))
+    Ok(match config.mode {
+        SubscriptionMode::All => (Scope::All, Wire::All(distribution::AllTenants {})),
+        SubscriptionMode::Tenants => {
+            let slugs: Result<HashSet<Slug>, _> = config.tenants.iter().map(|t| Slug::parse(t)).collect();
+            let slugs = slugs.map_err(|invalid| StartError::Tenant(invalid.message))?;
+            (Scope::Tenants(slugs), Wire::Tenants(distribution::TenantSet { tenants: config.tenants.clone() }))
+        }
+        SubscriptionMode::OnDemand => {
+            let demand = Arc::new(Demand::new(Duration::from_secs(config.idle_s)));
+            (Scope::OnDemand(demand), Wire::OnDemand(distribution::TenantSet::default()))
+        }
+    })
 }
 
 fn numbers(catalog: &Arc<Catalog>, modules: &Modules, store: &Store, retries: &Retries, audit: &Arc<Audit>) -> Numbers {
@@ -305,7 +314,7 @@ fn numbers(catalog: &Arc<Catalog>, modules: &Modules, store: &Store, retries: &R
         Gauges {
             cursor: applied.as_ref().map_or(0, |a| a.state.cursor),
             applied_at: applied.as_ref().map(|a| a.at),
-            age_s: applied.as_ref().map_or(0.0, |a| a.age_s()),
+            age_s: catalog.age().map_or(0.0, |age| age.as_secs_f64()),
             tenants,
             revisions,
             executors: catalog.executors().into(),

@@ -30,6 +30,7 @@ mod audit;
 mod backoff;
 mod catalog;
 pub mod config;
+mod demand;
 mod executor;
 mod files;
 pub mod identity;

@@ -60,6 +60,8 @@ pub(crate) struct Module {
     used: AtomicU64,
     needed_in: AtomicU64,
     loading: Mutex<Loading>,
+    /// Why it could not be had the last time that it was tried.
+    lacking: ArcSwapOption<String>,
 }
 
 impl Module {
@@ -71,6 +73,11 @@ impl Module {
     /// Whether nobody has asked for it yet.
     pub(crate) fn is_new(&self) -> bool {
         !self.is_prepared.load(Ordering::Relaxed)
+    }
+
+    /// Why it cannot be had, where it was tried and is not there.
+    pub(crate) fn lacking(&self) -> Option<Arc<String>> {
+        self.lacking.load_full()
     }
 
     /// Whether it was tried and is not tried again for a while.
@@ -114,6 +121,7 @@ impl Modules {
             used: AtomicU64::new(0),
             needed_in: AtomicU64::new(0),
             loading: Mutex::default(),
+            lacking: ArcSwapOption::empty(),
         });
         known.insert(digest, Arc::downgrade(&module));
         module
@@ -175,6 +183,7 @@ impl Modules {
 
     /// Takes a snapshot in that was asked for.
     fn admit(&self, module: &Arc<Module>, snapshot: &Arc<Snapshot>) {
+        module.lacking.store(None);
         if let Admitted::Kept { evicted } = self.0.residents.admit(module, snapshot, Room::Make) {
             self.0.metrics.modules_evicted(evicted);
         }

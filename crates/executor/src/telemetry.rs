@@ -8,9 +8,10 @@
 //! | `sluice.executor.executions` | trigger, verdict | slots that were answered |
 //! | `sluice.executor.run.duration` | trigger | runs by the clock, in seconds |
 //! | `sluice.executor.runs.in_flight` | | executions that go on |
-//! | `sluice.executor.state.cursor`, `.age`, `.tenants`, `.revisions` | | the state that serves; age in seconds since it was applied |
+//! | `sluice.executor.state.cursor`, `.age`, `.tenants`, `.revisions` | | the state that serves; age in seconds since it was last known to be up to date |
 //! | `sluice.executor.watch.connected` | | 1 while the control plane is heard |
-//! | `sluice.executor.state.refused` | | states that were nacked |
+//! | `sluice.executor.watch.reconnects` | | times that the control plane was heard again |
+//! | `sluice.executor.state.refused` | cause | states that were nacked |
 //! | `sluice.executor.state.unkept` | | bytes of changes that are not in the cache folder, because it cannot be written |
 //! | `sluice.executor.executors` | | connected executors, as the control plane counts them |
 //! | `sluice.executor.modules`, `.modules.bytes` | | modules in memory |
@@ -46,6 +47,9 @@ const SKIPS: usize = Skipped::ALL.len();
 const RESULTS: usize = OUTCOMES + REASONS + SKIPS;
 /// Where the histogram's buckets end, in seconds.
 const BUCKETS_S: [f64; 12] = [50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 20e-3, 100e-3, 0.5, 1.0, 5.0];
+/// Why states are nacked, by the numbers of the wire.
+const CAUSES: [&str; 8] =
+    ["unspecified", "unreadable", "incomplete", "outdated", "gap", "unresolved", "conflict", "internal"];
 const ORIGINS: [&str; 3] = ["snapshot", "bundle", "fetched"];
 /// Where the histogram of loads has its buckets end, in seconds.
 const LOAD_BUCKETS_S: [f64; 12] = [100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 0.2, 1.0, 5.0];
@@ -96,8 +100,9 @@ pub(crate) struct Metrics {
     in_flight: AtomicI64,
     durations: Histogram<f64>,
     triggers: [[KeyValue; 1]; TRIGGERS],
-    states_refused: AtomicU64,
+    states_refused: [AtomicU64; CAUSES.len()],
     watch_connected: AtomicU64,
+    watch_reconnects: AtomicU64,
     state_unkept: AtomicU64,
     modules_asked: [AtomicU64; 2],
     modules_loaded: [AtomicU64; 3],
@@ -153,8 +158,9 @@ impl Metrics {
             in_flight: AtomicI64::new(0),
             durations,
             triggers: std::array::from_fn(|i| [KeyValue::new("trigger", Trigger::ALL[i].0)]),
-            states_refused: AtomicU64::new(0),
+            states_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             watch_connected: AtomicU64::new(0),
+            watch_reconnects: AtomicU64::new(0),
             state_unkept: AtomicU64::new(0),
             modules_asked: std::array::from_fn(|_| AtomicU64::new(0)),
             modules_loaded: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -206,8 +212,18 @@ impl Metrics {
             .with_description("Changes of the state that are not in the cache folder")
             .with_callback(move |observer| observer.observe(metrics.state_unkept.load(Ordering::Relaxed), &[]))
             .build();
+        let metrics = Arc::clone(self);
+        let _shown = meter
+            .u64_observable_counter("sluice.executor.state.refused")
+            .with_description("States that were nacked, by cause")
+            .with_callback(move |observer| {
+                for (count, cause) in metrics.states_refused.iter().zip(CAUSES) {
+                    observer.observe(count.load(Ordering::Relaxed), &[KeyValue::new("cause", cause)]);
+                }
+            })
+            .build();
         let counters: [ShownCounter; 8] = [
-            ("sluice.executor.state.refused", "States that were nacked", |m| &m.states_refused),
+            ("sluice.executor.watch.reconnects", "Times that the control plane was heard again", |m| &m.watch_reconnects),
             ("sluice.executor.modules.failed", "Modules that could not be had", |m| &m.modules_failed),
             ("sluice.executor.modules.evicted", "Modules that were put out of memory", |m| &m.modules_evicted),
             ("sluice.executor.cache.damaged", "Files of the cache that were set aside", |m| &m.cache_damaged),
@@ -251,7 +267,7 @@ impl Metrics {
                 .build();
         }
         let ages: [ShownAge; 2] = [
-            ("sluice.executor.state.age", "Since the state that serves was applied", |g| g.age_s),
+            ("sluice.executor.state.age", "Since the state that serves was last known to be up to date", |g| g.age_s),
             ("sluice.executor.answers.oldest", "Since the oldest answer that is kept for retries", |g| {
                 g.oldest_answer_s
             }),
@@ -285,8 +301,16 @@ impl Metrics {
         InFlight(Arc::clone(self))
     }
 
-    pub(crate) fn state_refused(&self) {
-        self.states_refused.fetch_add(1, Ordering::Relaxed);
+    /// A state was nacked; `cause` is the wire's number.
+    pub(crate) fn state_refused(&self, cause: i32) {
+        let count = usize::try_from(cause).ok().and_then(|cause| self.states_refused.get(cause));
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn watch_reconnected(&self) {
+        self.watch_reconnects.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn watch_connected(&self, connected: bool) {

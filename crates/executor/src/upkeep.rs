@@ -3,7 +3,7 @@
 
 use crate::{
     audit::Audit,
-    catalog::Catalog,
+    catalog::{Catalog, Scope},
     last::LastState,
     modules::Modules,
     state::{State, update::Update},
@@ -31,7 +31,14 @@ pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<
     let restored = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         let kept = last.load().map_err(|none| none.to_string())?;
-        let state = Update::read(kept.parts).and_then(|update| State::default().updated(update, &catalog.planner));
+        let read = Update::read(kept.parts).map(|mut update| {
+            if let Scope::OnDemand(_) = catalog.scope() {
+                // Changes of a tenant that was let go may have been on their way.
+                update.keep_served(|_| false);
+            }
+            update
+        });
+        let state = read.and_then(|update| State::default().updated(update, &catalog.planner));
         let state = state.map_err(|refused| {
             last.set_aside(&refused.reason);
             format!("the one that was kept cannot be used ({})", refused.reason)
@@ -44,6 +51,7 @@ pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<
         );
         catalog.counted(state.connected_executors);
         catalog.install(state, kept.applied_at);
+        catalog.current_at(kept.applied_at);
         Ok(())
     });
     restored.await.unwrap_or_else(|_panicked| Err("reading the one that was kept ended without an answer".into()))

@@ -148,6 +148,7 @@ impl Modules {
             Ok((snapshot, _)) => return Ok(snapshot),
             Err(failed) => failed,
         };
+        module.lacking.store(Some(Arc::new(failed.failure.message.clone())));
         self.0.metrics.module_failed();
         tracing::warn!(%tenant, bundle = %module.digest, error = failed.failure.message, "a module cannot be had");
         if !failed.transient {

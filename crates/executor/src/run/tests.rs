@@ -101,6 +101,7 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             tenant: slug("acme"),
             slug: name.clone(),
             version: Version::new(1, 0, 0),
+            digest: "1".repeat(64),
             bundle_digest,
             limits: piece.limits,
             outcomes: piece.outcomes,

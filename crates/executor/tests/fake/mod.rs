@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) mod proxy;
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_api::{
@@ -21,7 +23,7 @@ use sluice_model::{Bundle, BundleModule};
 use sluice_sandbox::{Engine, EngineOptions};
 use sluice_serve::{About, Drain, Grpc, Listener, Readiness, Serving, Telemetry, config::TelemetryConfig};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
@@ -47,6 +49,8 @@ pub(crate) enum Event {
     Hello(Hello),
     Ack(u64),
     Nack(Nack),
+    Subscription(ChangeSubscription),
+    Missing(MissingModules),
     FetchedBundle(String),
     FetchedRevision(u64),
     IngestHello { epoch: u64, first: u64 },
@@ -63,12 +67,25 @@ pub(crate) enum Taking {
     NackOnce(u64),
 }
 
+/// What was pushed.
+#[derive(Clone, Debug)]
+enum Pushed {
+    /// A state, which changes the one that was acknowledged before, and waits for its answer.
+    State(State),
+    /// Parts as they are.
+    AsIs(Vec<State>),
+}
+
 /// What it knows, shared by its lives.
 #[derive(Debug)]
 struct Mind {
-    states: Mutex<Vec<State>>,
+    states: Mutex<Vec<Pushed>>,
+    /// What the last status said: where the executor is, and how many are connected.
+    standing: watch::Sender<(u64, u32)>,
     pushed: watch::Sender<u64>,
     bundles: Mutex<HashMap<String, Bytes>>,
+    /// Bundles that cannot be had for now.
+    withheld: Mutex<HashSet<String>>,
     revisions: Mutex<HashMap<u64, Option<Result<FetchFlowRevisionResponse, Status>>>>,
     taking: watch::Sender<Taking>,
     records: Mutex<BTreeMap<(u64, u64), types::AuditRecord>>,
@@ -89,7 +106,9 @@ impl Fake {
         let mind = Mind {
             states: Mutex::default(),
             pushed: watch::Sender::new(0),
+            standing: watch::Sender::new((0, 1)),
             bundles: Mutex::default(),
+            withheld: Mutex::default(),
             revisions: Mutex::default(),
             taking: watch::Sender::new(Taking::Acked),
             records: Mutex::default(),
@@ -126,6 +145,10 @@ impl Fake {
         tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -134,8 +157,34 @@ impl Fake {
     pub(crate) fn push(&self, cursor: u64, full: bool, resources: Vec<Resource>) {
         let upserts = resources.into_iter().map(|resource| Resource_ { resource: Some(resource) }).collect();
         let state = State { cursor, full, last: true, upserts, connected_executors: 1, ..State::default() };
-        self.mind.states.lock().push(state);
+        self.mind.states.lock().push(Pushed::State(state));
         self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// The same, with tenants that are gone or replaced.
+    pub(crate) fn push_with(&self, cursor: u64, gone: &[&str], resources: Vec<Resource>) {
+        let upserts = resources.into_iter().map(|resource| Resource_ { resource: Some(resource) }).collect();
+        let name = |tenant: &&str| resource_name::Name::Tenant(TenantName { tenant: tenant.to_string() });
+        let removals = gone.iter().map(|tenant| ResourceName { name: Some(name(tenant)) }).collect();
+        let state = State { cursor, last: true, upserts, removals, connected_executors: 1, ..State::default() };
+        self.mind.states.lock().push(Pushed::State(state));
+        self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// Sends parts as they are, whatever they are.
+    pub(crate) fn push_parts(&self, parts: Vec<State>) {
+        self.mind.states.lock().push(Pushed::AsIs(parts));
+        self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// Says where the executor is.
+    pub(crate) fn stand(&self, cursor: u64) {
+        self.mind.standing.send_replace((cursor, 1));
+    }
+
+    /// Says how many executors are connected.
+    pub(crate) fn count(&self, connected: u32) {
+        self.mind.standing.send_replace((0, connected));
     }
 
     /// Puts an Action on the shelf; the answer is its bundle's digest.
@@ -146,6 +195,20 @@ impl Fake {
         let digest = Bundle::digest(&bytes);
         self.mind.bundles.lock().insert(digest.clone(), bytes.into());
         digest
+    }
+
+    /// Whether a bundle can be had for now.
+    pub(crate) fn withhold(&self, digest: &str, withheld: bool) {
+        if withheld {
+            self.mind.withheld.lock().insert(digest.to_owned());
+        } else {
+            self.mind.withheld.lock().remove(digest);
+        }
+    }
+
+    /// Has other bytes sent under the digest of a bundle.
+    pub(crate) fn corrupt(&self, digest: &str) {
+        self.mind.bundles.lock().insert(digest.to_owned(), Bytes::from_static(b"{}"));
     }
 
     /// What FetchFlowRevision answers; `None` is never.
@@ -175,6 +238,18 @@ impl Fake {
         tokio::time::timeout(PATIENCE, found).await.expect("the event came in time")
     }
 
+    pub(crate) async fn hello(&mut self) -> Hello {
+        self.wait_for(|event| if let Event::Hello(hello) = event { Some(hello.clone()) } else { None }).await
+    }
+
+    pub(crate) async fn nacked(&mut self) -> Nack {
+        self.wait_for(|event| if let Event::Nack(nack) = event { Some(nack.clone()) } else { None }).await
+    }
+
+    pub(crate) async fn subscription(&mut self) -> ChangeSubscription {
+        self.wait_for(|event| if let Event::Subscription(change) = event { Some(change.clone()) } else { None }).await
+    }
+
     pub(crate) async fn acked(&mut self, cursor: u64) {
         self.wait_for(|event| (*event == Event::Ack(cursor)).then_some(())).await;
     }
@@ -185,7 +260,10 @@ impl Fake {
     }
 }
 
-use sluice_api::distribution::v1::Resource as Resource_;
+use sluice_api::distribution::v1::{Resource as Resource_, Status as Status_};
+
+/// How often it says how things stand.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 struct Services {
@@ -228,23 +306,66 @@ impl DistributionService for Services {
         self.tell(Event::Hello(hello));
         let (answers, receiver) = mpsc::unbounded_channel();
         let services = self.clone();
-        let mut pushed = self.mind.pushed.subscribe();
+        let (mut pushed, mut standing) = (self.mind.pushed.subscribe(), self.mind.standing.subscribe());
+        let mut beat = tokio::time::interval(STATUS_EVERY);
         tokio::spawn(async move {
-            let mut sent = 0;
+            let send = |message| answers.send(Ok(WatchResponse { message: Some(message) })).is_ok();
+            let (mut sent, mut acked, mut waits) = (0, resume, false);
             loop {
-                let states: Vec<State> = services.mind.states.lock()[sent..].to_vec();
-                sent += states.len();
-                for state in states.into_iter().filter(|state| state.cursor > resume) {
-                    let message = Some(watch_response::Message::State(state));
-                    if answers.send(Ok(WatchResponse { message })).is_err() {
-                        return;
+                // In the order in which a test says them.
+                if standing.has_changed().unwrap() {
+                    let (cursor, connected_executors) = *standing.borrow_and_update();
+                    acked = if cursor > 0 { cursor } else { acked };
+                    send(watch_response::Message::Status(Status_ { connected_executors, cursor }));
+                }
+                let next = services.mind.states.lock().get(sent).cloned();
+                match next {
+                    Some(Pushed::State(state)) if state.cursor <= resume => {
+                        sent += 1;
+                        continue;
                     }
+                    Some(Pushed::State(state)) if !waits => {
+                        let base_cursor = if state.full { 0 } else { acked };
+                        if !send(watch_response::Message::State(State { base_cursor, ..state })) {
+                            return;
+                        }
+                        (sent, waits) = (sent + 1, true);
+                        continue;
+                    }
+                    Some(Pushed::AsIs(parts)) => {
+                        for part in parts {
+                            send(watch_response::Message::State(part));
+                        }
+                        sent += 1;
+                        continue;
+                    }
+                    _ => {}
                 }
                 tokio::select! {
                     changed = pushed.changed() => changed.unwrap(),
+                    changed = standing.changed() => {
+                        changed.unwrap();
+                        standing.mark_changed();
+                    }
+                    _ = beat.tick() => {
+                        let status = Status_ { connected_executors: standing.borrow().1, cursor: 0 };
+                        if !send(watch_response::Message::Status(status)) {
+                            return;
+                        }
+                    }
                     message = said.message() => match message.ok().flatten().and_then(|r| r.message) {
-                        Some(watch_request::Message::Ack(ack)) => services.tell(Event::Ack(ack.cursor)),
-                        Some(watch_request::Message::Nack(nack)) => services.tell(Event::Nack(nack)),
+                        Some(watch_request::Message::Ack(ack)) => {
+                            (acked, waits) = (ack.cursor, false);
+                            services.tell(Event::Ack(ack.cursor));
+                        }
+                        Some(watch_request::Message::Nack(nack)) => {
+                            waits = false;
+                            services.tell(Event::Nack(nack));
+                        }
+                        Some(watch_request::Message::ChangeSubscription(change)) => {
+                            services.tell(Event::Subscription(change));
+                        }
+                        Some(watch_request::Message::MissingModules(missing)) => services.tell(Event::Missing(missing)),
                         _ => return,
                     },
                     () = services.stop.cancelled() => return,
@@ -260,6 +381,9 @@ impl DistributionService for Services {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         let digest = request.into_inner().bundle_digest;
         self.tell(Event::FetchedBundle(digest.clone()));
+        if self.mind.withheld.lock().contains(&digest) {
+            return Err(Status::unavailable("later"));
+        }
         let Some(bytes) = self.mind.bundles.lock().get(&digest).cloned() else {
             return Err(Status::not_found("no such bundle"));
         };
