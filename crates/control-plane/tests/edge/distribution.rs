@@ -66,7 +66,7 @@ async fn a_tenant_on_demand_is_told_whole_and_then_as_it_changes() {
 
     executor.change(&["acme", "nobody"], &[]).await;
     let told = executor.state().await.unwrap();
-    assert_eq!((told.full, told.base), (false, first.cursor));
+    assert!(!told.full && told.base >= first.cursor);
     assert_eq!((gone(&told), tenants(&told)), (vec!["acme", "nobody"], vec!["acme"]));
     assert_eq!(told.revisions(), [("login".into(), 1, true)]);
     assert_eq!(rollout(&plane, SHORT).await, (0, 1), "asked for, and not served yet");
@@ -140,7 +140,7 @@ async fn only_an_executor_on_demand_changes_what_it_hears_of() {
     assert_refused::<()>(Err(error), Code::InvalidArgument, "INVALID_FIELD", &[field]);
     let mut executor = Executor::connect(&plane, demand()).await;
     executor.applied().await;
-    executor.change(&vec!["acme"; 1001], &[]).await;
+    executor.change(&["acme"; 1001], &[]).await;
     let error = executor.ended().await;
     assert_refused::<()>(Err(error), Code::InvalidArgument, "INVALID_FIELD", &["change_subscription.subscribe"]);
 }
@@ -183,7 +183,7 @@ async fn a_module_that_is_missing_keeps_a_revision_waiting() {
 async fn everything_is_told_at_once_to_who_asks_for_it_in_a_nack_but_not_twice_in_a_row() {
     let plane = Plane::with_gate().await;
     let mut executor = Executor::connect(&plane, hello("e1")).await;
-    executor.applied().await;
+    let first = executor.applied().await;
     plane.attach(attachment("gate", "")).await.unwrap();
     let change = executor.state().await.unwrap();
     assert!(!change.full);
@@ -199,7 +199,7 @@ async fn everything_is_told_at_once_to_who_asks_for_it_in_a_nack_but_not_twice_i
     };
     executor.say(nack(change.cursor)).await;
     let all = executor.state().await.unwrap();
-    assert!(all.full && all.cursor >= change.cursor);
+    assert!(all.full && all.cursor >= first.cursor, "and never older than what serves");
     executor.say(nack(all.cursor)).await;
     // It has to change first.
     assert!(tokio::time::timeout(SHORT, executor.state()).await.is_err(), "it is not told what it has just refused");
@@ -259,8 +259,18 @@ async fn where_nothing_changes_a_status_says_where_an_executor_is() {
     }
     executor.ack(change.cursor).await;
     assert!(executor.stands_at().await >= change.cursor);
-    let known = plane.executors().await.pop().unwrap();
-    assert_eq!((known.lag_commits, known.lag.unwrap_or_default()), (0, prost_types::Duration::default()));
+    // The audit of the edits is still on its way to the log, and every step of it is a commit.
+    let mut every = tokio::time::interval(Duration::from_millis(5));
+    let current = async {
+        loop {
+            every.tick().await;
+            let known = plane.executors().await.pop().unwrap();
+            if (known.lag_commits, known.lag.unwrap_or_default()) == (0, prost_types::Duration::default()) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, current).await.unwrap();
 }
 
 #[tokio::test]
