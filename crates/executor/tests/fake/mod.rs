@@ -333,6 +333,8 @@ impl DistributionService for Services {
                         continue;
                     }
                     Some(Pushed::AsIs(parts)) => {
+                        // Once, whatever stream comes after this one.
+                        services.mind.states.lock()[sent] = Pushed::AsIs(Vec::new());
                         for part in parts {
                             send(watch_response::Message::State(part));
                         }
