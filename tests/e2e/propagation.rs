@@ -33,7 +33,8 @@ fn propagation_of_pins_to_three_executors() {
     acme.run(&["flow", "create", "login"]);
     let mut attachment = String::new();
     for number in 0..VERSIONS {
-        let source = format!("export async function execute() {{ return {{ kind: 'continue', reason_code: 'v{number}' }} }}\n");
+        let source =
+            format!("export async function execute() {{ return {{ kind: 'continue', reason_code: 'v{number}' }} }}\n");
         let package = planes.package("who", "who", "", &source);
         acme.run(&["action", "publish", &package]);
         if number == 0 {
@@ -84,7 +85,10 @@ impl Pins {
             while let Some(answer) = tasks.join_next().await {
                 let answer = answer.unwrap();
                 // One pin at a time: nothing newer than this one can be there.
-                assert_eq!((answer.flow_revision, answer.results[0].version.as_str()), (saved.revision, version.as_str()));
+                assert_eq!(
+                    (answer.flow_revision, answer.results[0].version.as_str()),
+                    (saved.revision, version.as_str())
+                );
             }
             took.push(begun.elapsed());
         }
@@ -114,5 +118,9 @@ fn report(what: &str, mut took: Vec<Duration>) {
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
     let (count, max) = (took.len(), took[took.len() - 1]);
-    eprintln!("{count} {what}: runnable on three executors after p50 {:.1?}, p99 {:.1?}, max {max:.1?}", at(50), at(99));
+    eprintln!(
+        "{count} {what}: runnable on three executors after p50 {:.1?}, p99 {:.1?}, max {max:.1?}",
+        at(50),
+        at(99)
+    );
 }

@@ -18,7 +18,8 @@ use jiff::SignedDuration;
 use opentelemetry::metrics::Meter;
 use sluice_api::control::v1::{
     audit_service_server::AuditServiceServer, catalog_service_server::CatalogServiceServer,
-    executor_service_server::ExecutorServiceServer, flow_service_server::FlowServiceServer, tenant_service_server::TenantServiceServer,
+    executor_service_server::ExecutorServiceServer, flow_service_server::FlowServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use sluice_api::distribution::v1::{
     audit_ingest_service_server::AuditIngestServiceServer, distribution_service_server::DistributionServiceServer,
@@ -131,8 +132,7 @@ impl ControlPlane {
             .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
         let status_every = Duration::from_millis(config.distribution.status_interval_ms);
         let pace = Pace { revision_ttl, status_every };
-        let distribution =
-            Distribution::new(shared.clone(), flows.clone(), blobs, Arc::clone(&roster), cursors, pace);
+        let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, Arc::clone(&roster), cursors, pace);
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(outbox.run(stop.clone()));

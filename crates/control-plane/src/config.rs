@@ -23,11 +23,7 @@ impl Default for Config {
         // Executors keep a connection open for ever: one that is cut off without a word is noticed within seconds, so that
         // a save does not wait for an executor that is not there.
         (server.grpc.keep_alive_interval_s, server.grpc.keep_alive_timeout_s) = (3, 3);
-        Config {
-            server,
-            plane: PlaneConfig::default(),
-            engine: EngineConfig::default(),
-        }
+        Config { server, plane: PlaneConfig::default(), engine: EngineConfig::default() }
     }
 }
 

@@ -152,11 +152,7 @@ impl State {
             let before = before.and_then(|before| before.flows.get(&flow.revision.flow));
             tenant.put_flow(flow, planner, before)?;
         }
-        Ok(State {
-            cursor: update.cursor,
-            connected_executors: update.connected_executors,
-            tenants: Arc::new(tenants),
-        })
+        Ok(State { cursor: update.cursor, connected_executors: update.connected_executors, tenants: Arc::new(tenants) })
     }
 
     /// Whether an update is one of this picture, or replaces it. The answer is the picture that it must not contradict: this
@@ -253,7 +249,8 @@ impl Tenant {
             let highest = before.revisions.keys().next_back().copied().unwrap_or(before.expired_through);
             if newest && number < highest {
                 let flow = &revision.flow;
-                let reason = format!("revision {number} is told as the newest of flow {flow}, which has revision {highest}");
+                let reason =
+                    format!("revision {number} is told as the newest of flow {flow}, which has revision {highest}");
                 return Err(Refused::of(Cause::Outdated, Name::flow(&revision), reason));
             }
         }
@@ -298,9 +295,7 @@ fn known<'a>(
 ) -> Result<&'a mut Tenant, Refused> {
     match tenants.get_mut(tenant) {
         Some(known) => Ok(Arc::make_mut(known)),
-        None => {
-            Err(Refused::of(Cause::Unresolved, resource.clone(), format!("tenant {tenant} was never sent")))
-        }
+        None => Err(Refused::of(Cause::Unresolved, resource.clone(), format!("tenant {tenant} was never sent"))),
     }
 }
 

@@ -223,7 +223,9 @@ impl Metrics {
             })
             .build();
         let counters: [ShownCounter; 8] = [
-            ("sluice.executor.watch.reconnects", "Times that the control plane was heard again", |m| &m.watch_reconnects),
+            ("sluice.executor.watch.reconnects", "Times that the control plane was heard again", |m| {
+                &m.watch_reconnects
+            }),
             ("sluice.executor.modules.failed", "Modules that could not be had", |m| &m.modules_failed),
             ("sluice.executor.modules.evicted", "Modules that were put out of memory", |m| &m.modules_evicted),
             ("sluice.executor.cache.damaged", "Files of the cache that were set aside", |m| &m.cache_damaged),

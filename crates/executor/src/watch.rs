@@ -241,7 +241,13 @@ impl Watcher {
                 let Refused { cause, reason, resource } = refused;
                 self.metrics.state_refused(cause.into());
                 let shown = cause.as_str_name();
-                tracing::error!(cursor, cause = shown, reason, ?resource, "a state is refused; the one before serves on");
+                tracing::error!(
+                    cursor,
+                    cause = shown,
+                    reason,
+                    ?resource,
+                    "a state is refused; the one before serves on"
+                );
                 voice.say(Said::Nack(wire::Nack { cursor, reason, resource, cause: cause.into(), send_full })).await
             }
         }
@@ -369,8 +375,14 @@ impl Watcher {
         };
         let removals = idle.iter().map(name).collect();
         // A change like any other, so that whatever follows changes goes along.
-        let change =
-            wire::State { cursor, base_cursor: cursor, last: true, removals, connected_executors, ..Default::default() };
+        let change = wire::State {
+            cursor,
+            base_cursor: cursor,
+            last: true,
+            removals,
+            connected_executors,
+            ..Default::default()
+        };
         if let Err(refused) = self.apply(vec![change], Origin::Own).await {
             tracing::error!(error = refused.reason, "idle tenants cannot be let go");
             return Ok(());

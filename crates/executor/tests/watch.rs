@@ -58,7 +58,11 @@ async fn a_state_that_is_none_is_nacked_by_its_cause_and_the_last_good_one_serve
         (vec![whole(11, with_etag(2, "2-a"))], NackCause::Outdated, false),
         (vec![state(11, false, 10, vec![with_etag(2, "2-a")])], NackCause::Outdated, false),
         (vec![state(12, false, 11, vec![with_etag(4, "4-a")])], NackCause::Gap, true),
-        (vec![state(11, false, 10, vec![Resource::FlowRevision(flow("acme", 4, "9.9.9"))])], NackCause::Unresolved, true),
+        (
+            vec![state(11, false, 10, vec![Resource::FlowRevision(flow("acme", 4, "9.9.9"))])],
+            NackCause::Unresolved,
+            true,
+        ),
         (vec![state(11, false, 10, vec![Resource::Version(another)])], NackCause::Conflict, false),
         (vec![state(11, false, 10, vec![with_etag(3, "3-b")])], NackCause::Conflict, false),
     ] {

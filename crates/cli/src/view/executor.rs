@@ -157,9 +157,7 @@ impl Entry for Executor {
         };
         let refused = match &self.last_nack {
             None => Cell::new("-").faint(),
-            Some(nack) => {
-                Cell::new(format!("{}: {}", look.time(nack.time), cut(&nack.reason, REASON_CHARS))).bad()
-            }
+            Some(nack) => Cell::new(format!("{}: {}", look.time(nack.time), cut(&nack.reason, REASON_CHARS))).bad(),
         };
         vec![
             Cell::new(cut(&self.executor, ID_CHARS)),

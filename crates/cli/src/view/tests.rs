@@ -67,11 +67,8 @@ fn executors() {
         lag: Some(prost_types::Duration::default()),
         ..Default::default()
     };
-    let name = |version: &str| watch::VersionName {
-        tenant: "acme".into(),
-        slug: "check".into(),
-        version: version.into(),
-    };
+    let name =
+        |version: &str| watch::VersionName { tenant: "acme".into(), slug: "check".into(), version: version.into() };
     let behind = control::Executor {
         executor: "executor-0198-b".into(),
         subscription: control::SubscriptionKind::OnDemand.into(),

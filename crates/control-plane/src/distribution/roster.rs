@@ -1,9 +1,9 @@
 //! Who is connected, and how far each is.
 
+use super::Hello;
 use super::lag::Lag;
 use super::nack::{LastNack, Missing, Nack};
 use super::subscription::Subscription;
-use super::Hello;
 use crate::store::Revision;
 use jiff::Timestamp;
 use opentelemetry::KeyValue;

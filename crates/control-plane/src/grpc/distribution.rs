@@ -157,7 +157,10 @@ fn said(message: wire::WatchRequest) -> Result<Answer, Error> {
         Some(watch_request::Message::Ack(ack)) => Ok(Answer::Ack(ack.cursor)),
         Some(watch_request::Message::Nack(nack)) => Ok(Answer::Nack(Nack {
             cursor: nack.cursor,
-            cause: CAUSES.iter().find(|(wire, _)| *wire == nack.cause()).map_or(Cause::Unspecified, |(_, cause)| *cause),
+            cause: CAUSES
+                .iter()
+                .find(|(wire, _)| *wire == nack.cause())
+                .map_or(Cause::Unspecified, |(_, cause)| *cause),
             reason: text(nack.reason),
             resource: text(nack.resource.map(about).unwrap_or_default()),
             send_full: nack.send_full,

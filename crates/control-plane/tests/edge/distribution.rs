@@ -216,7 +216,9 @@ async fn everything_is_told_at_once_to_who_asks_for_it_in_a_nack_but_not_twice_i
     assert!(again.full, "everything was asked for");
     assert_eq!(rollout(&plane, LONG).await, (1, 0));
     let metrics = plane.telemetry.exposition().text().unwrap();
-    let lag = metrics.lines().find(|line| line.starts_with("sluice_watch_lag_max{") || line.starts_with("sluice_watch_lag_max "));
+    let lag = metrics
+        .lines()
+        .find(|line| line.starts_with("sluice_watch_lag_max{") || line.starts_with("sluice_watch_lag_max "));
     assert!(lag.is_some(), "{metrics}");
 }
 

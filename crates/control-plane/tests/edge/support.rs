@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api::control::v1 as control;
 use sluice_api::control::v1::{
     audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
+    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use sluice_api::convert::json;
 use sluice_api::distribution::v1::{

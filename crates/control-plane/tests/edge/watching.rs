@@ -156,7 +156,8 @@ impl Executor {
     }
 
     pub(crate) async fn nack(&self, cursor: u64) {
-        self.say(watch_request::Message::Nack(wire::Nack { cursor, reason: "no room".into(), ..Default::default() })).await;
+        self.say(watch_request::Message::Nack(wire::Nack { cursor, reason: "no room".into(), ..Default::default() }))
+            .await;
     }
 
     pub(crate) async fn say(&self, message: watch_request::Message) {
@@ -165,8 +166,7 @@ impl Executor {
 
     pub(crate) async fn change(&self, subscribe: &[&str], unsubscribe: &[&str]) {
         let texts = |slugs: &[&str]| slugs.iter().map(ToString::to_string).collect();
-        let change =
-            wire::ChangeSubscription { subscribe: texts(subscribe), unsubscribe: texts(unsubscribe) };
+        let change = wire::ChangeSubscription { subscribe: texts(subscribe), unsubscribe: texts(unsubscribe) };
         self.say(watch_request::Message::ChangeSubscription(change)).await;
     }
 

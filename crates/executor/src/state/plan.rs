@@ -126,19 +126,19 @@ impl Planner {
         for slot in &revision.slots {
             if slot.attachments.len() > MAX_ATTACHMENTS_A_SLOT {
                 let count = slot.attachments.len();
-                return Err(refused(Cause::Unreadable, format!(
-                    "slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}",
-                    slot.trigger
-                )));
+                return Err(refused(
+                    Cause::Unreadable,
+                    format!("slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}", slot.trigger),
+                ));
             }
             let mut attachments = Vec::with_capacity(slot.attachments.len());
             for (attachment, position) in slot.attachments.iter().zip(1u64..) {
                 let Some(version) = find(&attachment.slug, &attachment.version) else {
                     let (slug, version) = (&attachment.slug, &attachment.version);
-                    return Err(refused(Cause::Unresolved, format!(
-                        "attachment {} pins {slug}@{version}, which was never sent",
-                        attachment.id
-                    )));
+                    return Err(refused(
+                        Cause::Unresolved,
+                        format!("attachment {} pins {slug}@{version}, which was never sent", attachment.id),
+                    ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
                 let config = attachment.config.clone();

@@ -244,7 +244,10 @@ fn revisions_of_a_flow_only_rise_and_never_change() {
         };
         let older = refuse(with_etag(4, true, "4-a"));
         assert_eq!(older.cause, Cause::Outdated, "{older}");
-        assert!(older.reason.contains("revision 4 is told as the newest of flow login, which has revision 5"), "{older}");
+        assert!(
+            older.reason.contains("revision 4 is told as the newest of flow login, which has revision 5"),
+            "{older}"
+        );
         let other = refuse(with_etag(5, true, "5-b"));
         assert_eq!((other.cause, other.resource.is_some()), (Cause::Conflict, true), "{other}");
     }

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use semver::Version;
+pub(crate) use sluice_api::distribution::v1::NackCause as Cause;
 use sluice_api::{
     Ctx, FieldError,
     convert::{Word, exact_version, json, required, slug, timestamp},
     distribution::v1 as wire,
 };
-pub(crate) use sluice_api::distribution::v1::NackCause as Cause;
 use sluice_model::{FlowRevision, Limits, Object, OutcomeKind, Slug, redirect::Origin};
 use std::{collections::HashSet, sync::Arc};
 
