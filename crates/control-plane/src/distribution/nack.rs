@@ -97,6 +97,11 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
+    /// Whether the last state was not refused.
+    pub(super) fn is_none(&self) -> bool {
+        self.in_a_row == 0
+    }
+
     /// A state was applied.
     pub(super) fn applied(&mut self) {
         *self = Refusals::default();

@@ -6,7 +6,7 @@
 
 use super::resources::{Also, Resource, Resources, Told};
 use crate::shared::Shared;
-use crate::store::Revision;
+use crate::store::{Changes, Revision};
 use sluice_model::{Error, Slug};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ impl Pictures {
             && made.elapsed() < KEPT
             && picture.through >= floor
             && commit.0.saturating_sub(picture.through.0) <= MAX_BEHIND
+            // What came after it must be known still, or nobody could go on from there.
+            && matches!(shared.store.changes(picture.through, 1).await?, Changes::Entries { .. })
         {
             return Ok(Arc::clone(picture));
         }

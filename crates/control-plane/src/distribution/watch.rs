@@ -389,7 +389,8 @@ impl Session {
             Subscription::All => {
                 let picture = self.picture(told).await?;
                 self.begin(picture.through, None, told).await?;
-                for resource in picture.tenants.values().flatten() {
+                let now = self.distribution.shared.clock.now();
+                for resource in picture.tenants.values().flatten().filter(|resource| !resource.has_expired(now)) {
                     send(told, Event::Upsert(Arc::clone(resource))).await?;
                 }
                 picture.through
@@ -425,11 +426,14 @@ impl Session {
         Ok(commit)
     }
 
-    /// Everything, read once for all who need it now; not older than what the executor has.
+    /// Everything, read once for all who need it now; not older than what the executor has, and not what it has refused.
     async fn picture(&mut self, told: &mpsc::Sender<Event>) -> Result<Arc<Picture>, Ended> {
         let distribution = self.distribution.clone();
         let newest = distribution.shared.store.newest().await.map_err(Error::from)?;
-        let floor = distribution.cursors.revision(self.known).unwrap_or_default().min(newest);
+        let floor = match self.refusals.is_none() {
+            true => distribution.cursors.revision(self.known).unwrap_or_default().min(newest),
+            false => newest,
+        };
         let made = distribution.pictures.get(&distribution.shared, &distribution.resources, floor);
         tokio::pin!(made);
         loop {
