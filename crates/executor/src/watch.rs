@@ -44,7 +44,7 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -130,9 +130,12 @@ impl Watcher {
         if let Err(Ended(why)) = voice.say(Said::Hello(hello)).await {
             return why;
         }
-        let mut answers = match self.remote.distribution().watch(ReceiverStream::new(outbound)).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return chain(&status),
+        let mut distribution = self.remote.distribution();
+        let begun = timeout(self.silence, distribution.watch(ReceiverStream::new(outbound)));
+        let mut answers = match begun.await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return chain(&status),
+            Err(_) => return self.is_silent().0,
         };
         self.metrics.watch_connected(true);
         *streams += 1;
@@ -162,14 +165,16 @@ impl Watcher {
                 }
                 () = self.wanted() => self.ask(&voice).await,
                 _ = tick.tick() => self.keep_house(&mut house, &mut voice).await,
-                () = &mut silence => {
-                    Err(Ended(format!("the control plane has said nothing for {} ms", self.silence.as_millis())))
-                }
+                () = &mut silence => Err(self.is_silent()),
             };
             if let Err(Ended(why)) = done {
                 return why;
             }
         }
+    }
+
+    fn is_silent(&self) -> Ended {
+        Ended(format!("the control plane has said nothing for {} ms", self.silence.as_millis()))
     }
 
     fn hello(&self) -> wire::Hello {
