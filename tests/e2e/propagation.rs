@@ -2,6 +2,8 @@
 //!
 //! `cargo test --release -p sluice-tests --test propagation -- --ignored --nocapture`
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at the first surprise, and prints")]
+
 use sluice_api::{
     control::v1::{PinAttachmentRequest, flow_service_client::FlowServiceClient},
     executor::v1::{ExecuteRequest, ExecuteResponse, execution_service_client::ExecutionServiceClient},
