@@ -7,6 +7,7 @@ mod fake;
 
 use fake::{Event, Fake, Taking, codes, flow, reason, request, start, story, until, version};
 use sluice_api::distribution::v1::{self as wire, resource::Resource};
+use sluice_executor::config::SubscriptionMode;
 use std::path::{Path, PathBuf};
 use tonic::Code;
 
@@ -146,7 +147,11 @@ async fn a_state_of_another_subscription_is_not_served() {
     let mut fake = Fake::start().await;
     killed_after_two(&mut fake, data.path()).await;
     fake.go_away().await;
-    let running = start(&fake, data.path(), |config| config.subscription.tenants = vec!["other".into()]).await;
+    let other = |config: &mut sluice_executor::ExecutorConfig| {
+        config.subscription.mode = SubscriptionMode::Tenants;
+        config.subscription.tenants = vec!["other".into()];
+    };
+    let running = start(&fake, data.path(), other).await;
     assert!(!running.readiness.is_ready());
     fake.happened();
     fake.come_back().await;
