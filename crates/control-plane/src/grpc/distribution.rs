@@ -18,8 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// How many events, or answers, may wait for the one who takes them.
 const WAITING: usize = 64;
-/// Messages that are ready to be sent.
-const READY: usize = 2;
+/// Messages that are ready to be sent: parts of states are large in memory.
+const READY: usize = 1;
 /// The most bytes of a bundle in one message.
 const CHUNK_BYTES: usize = 256 << 10;
 /// The most characters of what executors say for the operator.

@@ -5,8 +5,9 @@ use prost::Message as _;
 use sluice_api::convert;
 use sluice_api::distribution::v1::{self as wire, resource, resource_name, watch_response};
 
-/// A part is at most 1 MiB, with room for what stands around the resources.
-const MAX_PART_BYTES: usize = (1 << 20) - (4 << 10);
+/// A part is at most 256 KiB, far below the 1 MiB that it may be: as messages in memory it takes ten times as much, of every
+/// executor that is told everything at one moment.
+const MAX_PART_BYTES: usize = 256 << 10;
 
 /// The state that is being made.
 #[derive(Default)]
