@@ -5,11 +5,15 @@
 
 mod attached;
 mod audit;
+mod edits;
 mod executors;
 mod flows;
 mod identity;
 mod ingest;
+mod marks;
+mod mutations;
 mod packages;
+mod past;
 mod publish;
 mod requests;
 mod restart;
