@@ -2,6 +2,7 @@
 
 use crate::{
     remote::{Remote, revision_not_available},
+    standing::Standing,
     state::{
         Found, Revision, State,
         plan::{Plan, Planner},
@@ -34,7 +35,7 @@ const FETCH_SHARE_PERCENT: u32 = 80;
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    state: ArcSwapOption<Applied>,
+    state: Arc<ArcSwapOption<Applied>>,
     fetched: Cache<Key, Arc<Pinned>>,
     remote: Remote,
     pub(crate) planner: Planner,
@@ -59,6 +60,8 @@ pub(crate) struct Pinned {
     pub(crate) plan: Arc<Plan>,
     /// Where the tenant's redirects may lead.
     pub(crate) origins: Arc<[Origin]>,
+    /// Whether the tenant's custom Actions were turned off when this was found.
+    pub(crate) break_glass: bool,
     expires_at: Option<Timestamp>,
 }
 
@@ -74,12 +77,33 @@ impl Expiry<Key, Arc<Pinned>> for Life {
 impl Catalog {
     pub(crate) fn new(remote: Remote, planner: Planner, only: Option<HashSet<Slug>>) -> Catalog {
         let fetched = Cache::builder().max_capacity(MAX_FETCHED).expire_after(Life).build();
-        Catalog { state: ArcSwapOption::empty(), fetched, remote, planner, only, executors: AtomicU32::new(0) }
+        Catalog { state: Arc::default(), fetched, remote, planner, only, executors: AtomicU32::new(0) }
     }
 
     /// The state that serves; none before the first.
     pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
         self.state.load_full()
+    }
+
+    /// What the state says of what is about to run.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of(Arc::clone(&self.state))
+    }
+
+    /// Drops the revisions that have expired. Whoever runs one goes on.
+    pub(crate) fn collect(&self, now: Timestamp) {
+        let current = self.state.load_full();
+        let Some(applied) = &current else { return };
+        let Some(state) = applied.state.without_expired(now) else { return };
+        let (_, before) = applied.state.counts();
+        let dropped = before - state.counts().1;
+        // Where the watch has brought another state meanwhile, that one stays until the next time.
+        let next = Some(Arc::new(Applied { state, at: applied.at }));
+        let found = self.state.compare_and_swap(&current, next);
+        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, applied)) {
+            tracing::debug!(dropped, "revisions have expired");
+            self.planner.sweep();
+        }
     }
 
     /// How many executors are connected, as the control plane counts them; 0 before it said so.
@@ -155,12 +179,14 @@ impl Catalog {
         match known.revision(flow, revision) {
             Found::Revision(Revision { plan, expires_at }) => {
                 still_executable(flow, plan.revision, expires_at)?;
-                Ok(Some(Pinned { plan, origins: Arc::clone(&known.origins), expires_at }))
+                let (origins, break_glass) = (Arc::clone(&known.origins), known.break_glass);
+                Ok(Some(Pinned { plan, origins, break_glass, expires_at }))
             }
             Found::NoFlow => {
                 let error = Error::not_found("FLOW_NOT_FOUND", format!("there is no flow {flow} in tenant {tenant}"));
                 Err(error.about("flow", flow.as_str()))
             }
+            Found::Expired => Err(expired(flow, revision, "was replaced too long ago")),
             Found::Unknown => Ok(None),
         }
     }
@@ -200,7 +226,8 @@ impl Catalog {
         let find = |slug: &Slug, version: &semver::Version| versions.get(&(slug.clone(), version.clone())).cloned();
         let plan = self.planner.plan(sent, find)?;
         self.planner.begin_to_load(tenant, &plan);
-        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), expires_at })
+        let break_glass = about.break_glass;
+        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, expires_at })
     }
 }
 
@@ -240,11 +267,12 @@ impl Touched {
 
 fn still_executable(flow: &Slug, revision: u64, expires_at: Option<Timestamp>) -> Result<(), Error> {
     match expires_at {
-        Some(at) if at <= Timestamp::now() => {
-            let message = format!("revision {revision} of flow {flow} was executable until {at}");
-            let error = Error::precondition("FLOW_REVISION_EXPIRED", message);
-            Err(error.about("flow_revision", format!("{flow}@{revision}")))
-        }
+        Some(at) if at <= Timestamp::now() => Err(expired(flow, revision, &format!("was executable until {at}"))),
         _ => Ok(()),
     }
+}
+
+fn expired(flow: &Slug, revision: u64, why: &str) -> Error {
+    let message = format!("revision {revision} of flow {flow} {why}");
+    Error::precondition("FLOW_REVISION_EXPIRED", message).about("flow_revision", format!("{flow}@{revision}"))
 }

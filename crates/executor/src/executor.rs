@@ -31,6 +31,9 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// How often revisions are dropped that have expired; until then they only take memory.
+const COLLECT_EVERY: Duration = Duration::from_secs(60);
+
 /// Why an executor does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -141,7 +144,9 @@ impl Executor {
         if shipper.is_none() {
             tracing::warn!("audit.ship is false: nothing goes to the control plane, and the spool fills");
         }
-        let tasks = vec![tokio::spawn(watcher.run()), tokio::spawn(Arc::clone(&audit).tend())];
+        let collecting = collect(Arc::clone(&catalog));
+        let tasks =
+            vec![tokio::spawn(watcher.run()), tokio::spawn(Arc::clone(&audit).tend()), tokio::spawn(collecting)];
 
         show_gauges(&meter, &catalog, &modules, &audit);
         let runner = Runner {
@@ -150,6 +155,7 @@ impl Executor {
             audit: Arc::clone(&audit),
             metrics: Arc::clone(&metrics),
             http_localhost: config.redirect.http_localhost,
+            standing: catalog.standing(),
         };
         let runs_on = RunsOn { executor: identity.id.clone(), engine: wire_engine };
         let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, runs_on);
@@ -204,6 +210,18 @@ impl Drop for Executor {
         for task in self.tasks.drain(..).chain(self.shipper.take()) {
             task.abort();
         }
+    }
+}
+
+/// Drops what has expired, for as long as the executor lives.
+async fn collect(catalog: Arc<Catalog>) {
+    let mut every = tokio::time::interval(COLLECT_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let catalog = Arc::clone(&catalog);
+        // A large state takes a while to look through. A panic in it is reported by the runtime.
+        let _joined = tokio::task::spawn_blocking(move || catalog.collect(jiff::Timestamp::now())).await;
     }
 }
 

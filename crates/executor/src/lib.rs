@@ -35,6 +35,7 @@ mod modules;
 mod remote;
 mod run;
 mod service;
+mod standing;
 mod state;
 mod telemetry;
 #[cfg(test)]

@@ -15,10 +15,10 @@ use plan::{Plan, Planner, VersionInfo};
 use semver::Version;
 use sluice_model::{Slug, redirect::Origin};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-use update::{Change, FlowUpsert, Name, Refused, Update};
+use update::{Change, FlowUpsert, Name, Refused, Update, VersionUpsert};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -31,10 +31,14 @@ pub(crate) struct State {
 }
 
 /// A tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tenant {
     /// Where its redirects may lead.
     pub(crate) origins: Arc<[Origin]>,
+    /// Whether its custom Actions are turned off. All are custom as long as the platform ships none.
+    pub(crate) break_glass: bool,
+    /// What the platform has revoked of it, by Action, pinned or not.
+    revoked: HashMap<Slug, HashSet<Version>>,
     versions: HashMap<(Slug, Version), Arc<VersionInfo>>,
     flows: HashMap<Slug, Flow>,
 }
@@ -45,6 +49,8 @@ struct Flow {
     /// None where the flow was deleted.
     newest: Option<u64>,
     revisions: BTreeMap<u64, Revision>,
+    /// The last revision that expired and was dropped, and with it all before it: they are replaced in their order.
+    expired_through: u64,
 }
 
 /// A revision that can be executed.
@@ -56,6 +62,12 @@ pub(crate) struct Revision {
     pub(crate) expires_at: Option<Timestamp>,
 }
 
+impl Revision {
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// What is known of a revision that was asked for.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -63,6 +75,8 @@ pub(crate) enum Found {
     Revision(Revision),
     /// The flow has no newest revision here: it does not exist, or not any more.
     NoFlow,
+    /// It was here, and has expired.
+    Expired,
     /// The flow may have it; this executor does not.
     Unknown,
 }
@@ -81,7 +95,21 @@ impl State {
 
     /// Every module that is referred to, with a tenant that has published its bundle; one may come twice.
     pub(crate) fn modules(&self) -> impl Iterator<Item = (&Slug, &Arc<crate::modules::Module>)> {
-        self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, &v.module)))
+        let versions = self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, v)));
+        versions.filter(|(_, version)| !version.is_revoked).map(|(slug, version)| (slug, &version.module))
+    }
+
+    /// The picture without the revisions that have expired, and without the versions that nothing pins any more; `None`
+    /// where there is nothing to drop.
+    pub(crate) fn without_expired(&self, now: Timestamp) -> Option<State> {
+        if !self.tenants.values().any(|tenant| tenant.has_expired(now)) {
+            return None;
+        }
+        let mut tenants = self.tenants.clone();
+        for tenant in tenants.values_mut().filter(|tenant| tenant.has_expired(now)) {
+            Arc::make_mut(tenant).drop_expired(now);
+        }
+        Some(State { cursor: self.cursor, connected_executors: self.connected_executors, tenants })
     }
 
     /// The picture after an update: all of it or nothing of it.
@@ -97,11 +125,9 @@ impl State {
         let (mut versions, mut flows) = (Vec::new(), Vec::new());
         for change in update.changes {
             match change {
-                Change::Tenant { tenant, origins } => {
-                    let known = tenants.entry(tenant).or_insert_with(|| {
-                        Arc::new(Tenant { origins: Arc::from([]), versions: HashMap::new(), flows: HashMap::new() })
-                    });
-                    Arc::make_mut(known).origins = origins.into();
+                Change::Tenant { tenant, origins, break_glass } => {
+                    let known = Arc::make_mut(tenants.entry(tenant).or_default());
+                    (known.origins, known.break_glass) = (origins.into(), break_glass);
                 }
                 Change::Version(version) => versions.push(version),
                 Change::Flow(flow) => flows.push(flow),
@@ -110,6 +136,7 @@ impl State {
         for version in versions {
             let tenant = known(&mut tenants, &version.tenant, &Name::version(&version))?;
             let info = Arc::new(planner.version(&version));
+            tenant.judge(&version);
             tenant.versions.insert((version.slug, version.version), info);
         }
         for flow in flows {
@@ -128,7 +155,44 @@ impl Tenant {
             let newest = flow.and_then(|f| f.revisions.get(&f.newest?));
             return newest.map_or(Found::NoFlow, |r| Found::Revision(r.clone()));
         }
-        flow.and_then(|f| f.revisions.get(&revision)).map_or(Found::Unknown, |r| Found::Revision(r.clone()))
+        match flow.map(|flow| (flow.revisions.get(&revision), flow.expired_through)) {
+            Some((Some(found), _)) => Found::Revision(found.clone()),
+            Some((None, expired)) if revision <= expired => Found::Expired,
+            _ => Found::Unknown,
+        }
+    }
+
+    /// Whether the platform has revoked a version.
+    pub(crate) fn is_revoked(&self, slug: &Slug, version: &Version) -> bool {
+        self.revoked.get(slug).is_some_and(|versions| versions.contains(version))
+    }
+
+    fn judge(&mut self, version: &VersionUpsert) {
+        if version.revoked {
+            self.revoked.entry(version.slug.clone()).or_default().insert(version.version.clone());
+        } else if let Some(versions) = self.revoked.get_mut(&version.slug) {
+            // A control plane that was restored from before the revocation: its operator has to revoke anew.
+            versions.remove(&version.version);
+        }
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        self.flows.values().flat_map(|flow| flow.revisions.values()).any(|revision| revision.is_expired(now))
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        self.flows.retain(|_, flow| {
+            let expired = flow.revisions.iter().filter(|(_, revision)| revision.is_expired(now)).map(|(n, _)| *n).max();
+            flow.expired_through = flow.expired_through.max(expired.unwrap_or(0));
+            flow.revisions.retain(|_, revision| !revision.is_expired(now));
+            !flow.revisions.is_empty()
+        });
+        let revisions = self.flows.values().flat_map(|flow| flow.revisions.values());
+        let pinned: HashSet<(&Slug, &Version)> = revisions
+            .flat_map(|revision| revision.plan.attachments())
+            .map(|attachment| (&attachment.slug, &attachment.exact))
+            .collect();
+        self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version)));
     }
 
     fn put(&mut self, upsert: FlowUpsert, planner: &Planner) -> Result<(), Refused> {

@@ -23,6 +23,8 @@ pub(crate) struct VersionInfo {
     limits: Limits,
     outcomes: Option<Arc<[OutcomeKind]>>,
     schema: Option<Object>,
+    /// Never to be run again.
+    pub(crate) is_revoked: bool,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
 }
@@ -52,6 +54,9 @@ pub(crate) struct AttachmentPlan {
     pub(crate) slug: Slug,
     /// The exact version, as text.
     pub(crate) version: String,
+    pub(crate) exact: Version,
+    /// Whether it was revoked when this was planned; the state says whether it was since.
+    pub(crate) is_revoked: bool,
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
@@ -75,7 +80,12 @@ impl Plan {
 
     /// Every module that it needs.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &Arc<Module>> {
-        self.slots.iter().flat_map(|slot| &slot.attachments).map(|attachment| &attachment.module)
+        self.attachments().filter(|attachment| !attachment.is_revoked).map(|attachment| &attachment.module)
+    }
+
+    /// What it attaches, slot by slot.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &AttachmentPlan> {
+        self.slots.iter().flat_map(|slot| &slot.attachments)
     }
 }
 
@@ -99,6 +109,7 @@ impl Planner {
             limits: version.limits,
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
+            is_revoked: version.revoked,
             module: self.modules.module(&version.bundle_digest),
         }
     }
@@ -137,6 +148,8 @@ impl Planner {
                     id: attachment.id.clone(),
                     slug: attachment.slug.clone(),
                     version: attachment.version.to_string(),
+                    exact: attachment.version.clone(),
+                    is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
                     config: match &version.schema {
