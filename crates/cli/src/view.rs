@@ -5,11 +5,13 @@ pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod execution;
 pub(crate) mod flow;
+pub(crate) mod history;
 pub(crate) mod run;
 mod table;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
+pub(crate) mod version;
 
 use crate::screen::{Look, View};
 use serde::Serialize;
