@@ -96,6 +96,14 @@ pub(crate) struct PageArgs {
     page_token: String,
 }
 
+/// Guards a change against the changes of others.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Etag {
+    /// The etag of what is to be changed: refused where somebody else was faster
+    #[arg(long, value_name = "ETAG", default_value = "", hide_default_value = true)]
+    etag: String,
+}
+
 /// Makes a retry of a change safe.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RequestId {

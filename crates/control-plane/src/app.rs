@@ -117,7 +117,9 @@ impl ControlPlane {
 
         let tenants = Tenants::new(shared.clone());
         let catalogue = Catalogue::new(shared.clone(), tenants.clone());
-        let flows = Flows::new(shared.clone(), tenants.clone(), catalogue.clone());
+        let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
+            .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
+        let flows = Flows::new(shared.clone(), tenants.clone(), catalogue.clone(), revision_ttl);
         let publisher = Publisher::new(
             shared.clone(),
             tenants.clone(),
@@ -128,8 +130,6 @@ impl ControlPlane {
             config.publish.at_once,
         );
         let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
-        let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
-            .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
         let status_every = Duration::from_millis(config.distribution.status_interval_ms);
         let pace = Pace { revision_ttl, status_every };
         let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, Arc::clone(&roster), cursors, pace);
@@ -155,8 +155,8 @@ impl ControlPlane {
                     .send_compressed(CompressionEncoding::Gzip)
             };
         }
-        let tenants = TenantEdge::new(self.tenants.clone());
-        let catalog = CatalogEdge::new(self.catalogue.clone(), self.publisher.clone());
+        let tenants = TenantEdge::new(self.tenants.clone(), self.distribution.clone());
+        let catalog = CatalogEdge::new(self.catalogue.clone(), self.publisher.clone(), self.distribution.clone());
         let flows = FlowEdge::new(self.flows.clone(), self.distribution.clone());
         let audit = AuditEdge::new(self.tenants.clone(), self.audit.clone());
         let distribution = DistributionEdge::new(self.distribution.clone(), drain.clone());

@@ -21,6 +21,7 @@ pub mod catalogue;
 mod clock;
 pub mod config;
 mod distribution;
+mod etag;
 mod faults;
 mod flows;
 mod grpc;

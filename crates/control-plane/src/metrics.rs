@@ -2,6 +2,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use sluice_model::AuditKind;
 use std::time::Duration;
 
 /// Its instruments.
@@ -10,6 +11,8 @@ pub(crate) struct Metrics {
     publishes: Counter<u64>,
     publish_stages: Histogram<f64>,
     saves: Counter<u64>,
+    catalogue: Counter<u64>,
+    switches: Counter<u64>,
     ingested: Counter<u64>,
     missing: Counter<u64>,
     outbox: Gauge<u64>,
@@ -35,6 +38,16 @@ impl Metrics {
             saves: meter
                 .u64_counter("sluice.flow.saves")
                 .with_description("Saves of flows, by what became of them: saved, retried, refused")
+                .build(),
+            catalogue: meter
+                .u64_counter("sluice.catalogue.changes")
+                .with_description(
+                    "Changes of what is published, by kind: action.deprecated, .yanked, .revoked, .deleted",
+                )
+                .build(),
+            switches: meter
+                .u64_counter("sluice.tenant.break_glass")
+                .with_description("Turns of tenants' break-glass switches: on, off")
                 .build(),
             ingested: meter
                 .u64_counter("sluice.audit.ingested")
@@ -79,6 +92,16 @@ impl Metrics {
     /// A save of a flow ended, or has to be tried again: `saved`, `retried`, `refused`.
     pub(crate) fn saved(&self, result: &'static str) {
         self.saves.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// A version was marked, or an Action deleted.
+    pub(crate) fn catalogue_changed(&self, kind: AuditKind) {
+        self.catalogue.add(1, &[KeyValue::new("kind", kind.as_str())]);
+    }
+
+    /// A tenant's custom Actions were turned off, or on again.
+    pub(crate) fn break_glass(&self, on: bool) {
+        self.switches.add(1, &[KeyValue::new("to", if on { "on" } else { "off" })]);
     }
 
     /// Records came from an executor.

@@ -3,6 +3,7 @@
 use crate::{
     demand::{Demand, Refusal},
     remote::{Remote, revision_not_available},
+    standing::Standing,
     state::{
         Found, Revision, State,
         plan::{Plan, Planner},
@@ -37,7 +38,7 @@ const FETCH_SHARE_PERCENT: u32 = 80;
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    state: ArcSwapOption<Applied>,
+    state: Arc<ArcSwapOption<Applied>>,
     fetched: Cache<Key, Fetched>,
     remote: Remote,
     pub(crate) planner: Planner,
@@ -75,6 +76,8 @@ pub(crate) struct Pinned {
     pub(crate) plan: Arc<Plan>,
     /// Where the tenant's redirects may lead.
     pub(crate) origins: Arc<[Origin]>,
+    /// Whether the tenant's custom Actions were turned off when this was found.
+    pub(crate) break_glass: bool,
     expires_at: Option<Timestamp>,
 }
 
@@ -102,7 +105,7 @@ impl Catalog {
     pub(crate) fn new(remote: Remote, planner: Planner, scope: Scope) -> Catalog {
         let fetched = Cache::builder().max_capacity(MAX_FETCHED).expire_after(Life).build();
         let (executors, current_at_ms) = (AtomicU32::new(0), AtomicI64::new(0));
-        Catalog { state: ArcSwapOption::empty(), fetched, remote, planner, scope, executors, current_at_ms }
+        Catalog { state: Arc::default(), fetched, remote, planner, scope, executors, current_at_ms }
     }
 
     /// The tenants that are served.
@@ -125,6 +128,27 @@ impl Catalog {
     /// The state that serves; none before the first.
     pub(crate) fn applied(&self) -> Option<Arc<Applied>> {
         self.state.load_full()
+    }
+
+    /// What the state says of what is about to run.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of(Arc::clone(&self.state))
+    }
+
+    /// Drops the revisions that have expired. Whoever runs one goes on.
+    pub(crate) fn collect(&self, now: Timestamp) {
+        let current = self.state.load_full();
+        let Some(applied) = &current else { return };
+        let Some(state) = applied.state.without_expired(now) else { return };
+        let (_, before) = applied.state.counts();
+        let dropped = before - state.counts().1;
+        // Where the watch has brought another state meanwhile, that one stays until the next time.
+        let next = Some(Arc::new(Applied { state, at: applied.at }));
+        let found = self.state.compare_and_swap(&current, next);
+        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, applied)) {
+            tracing::debug!(dropped, "revisions have expired");
+            self.planner.sweep();
+        }
     }
 
     /// How many executors are connected, as the control plane counts them; 0 before it said so.
@@ -156,14 +180,6 @@ impl Catalog {
         // A fraction of a millisecond with 10,000 Actions.
         self.planner.need(&applied.state);
         self.state.store(Some(applied));
-    }
-
-    /// Drops the revisions that have expired; whether there were any.
-    pub(crate) fn drop_expired(&self, now: Timestamp) -> bool {
-        let Some(applied) = self.applied() else { return false };
-        let Some(state) = applied.state.without_expired(now) else { return false };
-        self.install(state, applied.at);
-        true
     }
 
     /// Nothing in the state that serves has changed up to this place.
@@ -240,7 +256,8 @@ impl Catalog {
         match known.revision(flow, revision) {
             Found::Revision(Revision { plan, expires_at, .. }) => {
                 still_executable(flow, plan.revision, expires_at)?;
-                Ok(Known::Pinned(Pinned { plan, origins: Arc::clone(&known.origins), expires_at }))
+                let (origins, break_glass) = (Arc::clone(&known.origins), known.break_glass);
+                Ok(Known::Pinned(Pinned { plan, origins, break_glass, expires_at }))
             }
             Found::Expired => Err(expired(flow, revision, "was executable for some time past its replacement")),
             Found::NoFlow => {
@@ -305,7 +322,8 @@ impl Catalog {
         let find = |slug: &Slug, version: &semver::Version| versions.get(&(slug.clone(), version.clone())).cloned();
         let plan = self.planner.plan(sent, find)?;
         self.planner.begin_to_load(tenant, &plan);
-        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), expires_at })
+        let break_glass = about.break_glass;
+        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, expires_at })
     }
 }
 

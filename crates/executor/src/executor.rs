@@ -39,6 +39,8 @@ use tokio_util::sync::CancellationToken;
 const CACHE: &str = "cache";
 /// How long the end waits for a disk that does not answer, each of the two times that it needs it.
 pub const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often revisions are dropped that have expired; until then they only take memory.
+const COLLECT_EVERY: Duration = Duration::from_secs(60);
 
 /// Why an executor does not start.
 #[derive(Debug, thiserror::Error)]
@@ -181,8 +183,12 @@ impl Executor {
         let can_audit = around.readiness.condition("audit", "nothing was written yet");
         let upkeep = Upkeep { last: last.clone(), audit: Arc::clone(&audit), can_audit };
         upkeep.look();
-        let tasks =
-            vec![tokio::spawn(watcher.run()), tokio::spawn(Arc::clone(&audit).tend()), tokio::spawn(upkeep.run())];
+        let tasks = vec![
+            tokio::spawn(watcher.run()),
+            tokio::spawn(Arc::clone(&audit).tend()),
+            tokio::spawn(upkeep.run()),
+            tokio::spawn(collect(Arc::clone(&catalog))),
+        ];
 
         let retries = Retries::new(config.retries.memory_bytes, Arc::clone(&metrics));
         let numbers = numbers(&catalog, &modules, &store, &retries, &audit);
@@ -194,6 +200,7 @@ impl Executor {
             audit: Arc::clone(&audit),
             metrics: Arc::clone(&metrics),
             http_localhost: config.redirect.http_localhost,
+            standing: catalog.standing(),
         };
         let runs_on = RunsOn { executor: identity.id.clone(), engine: wire_engine };
         let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, retries, runs_on);
@@ -281,6 +288,18 @@ impl Drop for Executor {
         for task in self.tasks.drain(..).chain(self.shipper.take()) {
             task.abort();
         }
+    }
+}
+
+/// Drops what has expired, for as long as the executor lives.
+async fn collect(catalog: Arc<Catalog>) {
+    let mut every = tokio::time::interval(COLLECT_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let catalog = Arc::clone(&catalog);
+        // A large state takes a while to look through. A panic in it is reported by the runtime.
+        let _joined = tokio::task::spawn_blocking(move || catalog.collect(jiff::Timestamp::now())).await;
     }
 }
 

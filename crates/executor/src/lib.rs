@@ -40,6 +40,7 @@ mod remote;
 mod retries;
 mod run;
 mod service;
+mod standing;
 mod state;
 mod telemetry;
 #[cfg(test)]

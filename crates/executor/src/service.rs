@@ -92,6 +92,7 @@ impl Execute {
                 runs_on: Arc::clone(&inner.runs_on),
             },
             origins: pinned.origins,
+            break_glass: pinned.break_glass,
             plan: pinned.plan,
             trigger,
             deadline,

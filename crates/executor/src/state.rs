@@ -32,12 +32,16 @@ pub(crate) struct State {
 }
 
 /// A tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tenant {
     /// Where its redirects may lead.
     pub(crate) origins: Arc<[Origin]>,
     /// When it was last asked for.
     pub(crate) used: Arc<Used>,
+    /// Whether its custom Actions are turned off. All are custom as long as the platform ships none.
+    pub(crate) break_glass: bool,
+    /// What the platform has revoked of it, by Action, pinned or not.
+    revoked: HashMap<Slug, HashSet<Version>>,
     versions: HashMap<(Slug, Version), Arc<VersionInfo>>,
     flows: HashMap<Slug, Flow>,
 }
@@ -90,7 +94,8 @@ impl State {
 
     /// Every module that is referred to, with a tenant that has published its bundle; one may come twice.
     pub(crate) fn modules(&self) -> impl Iterator<Item = (&Slug, &Arc<crate::modules::Module>)> {
-        self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, &v.module)))
+        let versions = self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, v)));
+        versions.filter(|(_, version)| !version.is_revoked).map(|(slug, version)| (slug, &version.module))
     }
 
     /// What the newest revisions of all flows need, with the tenant; one may come twice.
@@ -125,17 +130,11 @@ impl State {
         let (mut versions, mut flows) = (Vec::new(), Vec::new());
         for change in update.changes {
             match change {
-                Change::Tenant { tenant, origins } => {
+                Change::Tenant { tenant, origins, break_glass } => {
                     let used = self.tenants.get(&tenant).map(|known| Arc::clone(&known.used)).unwrap_or_default();
-                    let known = tenants.entry(tenant).or_insert_with(|| {
-                        Arc::new(Tenant {
-                            origins: Arc::from([]),
-                            used,
-                            versions: HashMap::new(),
-                            flows: HashMap::new(),
-                        })
-                    });
-                    Arc::make_mut(known).origins = origins.into();
+                    let new = || Arc::new(Tenant { used, ..Tenant::default() });
+                    let known = Arc::make_mut(tenants.entry(tenant).or_insert_with(new));
+                    (known.origins, known.break_glass) = (origins.into(), break_glass);
                 }
                 Change::Version(version) => versions.push(version),
                 Change::Flow(flow) => flows.push(flow),
@@ -216,6 +215,11 @@ impl Tenant {
         }
     }
 
+    /// Whether the platform has revoked a version.
+    pub(crate) fn is_revoked(&self, slug: &Slug, version: &Version) -> bool {
+        self.revoked.get(slug).is_some_and(|versions| versions.contains(version))
+    }
+
     /// `before` is what the tenant was in the same store: a version that was published never changes.
     fn put_version(
         &mut self,
@@ -223,7 +227,7 @@ impl Tenant {
         planner: &Planner,
         before: Option<&Tenant>,
     ) -> Result<(), Refused> {
-        let name = Name::version(&version);
+        let (name, revoked) = (Name::version(&version), version.revoked);
         let info = Arc::new(planner.version(&version));
         let key = (version.slug, version.version);
         if let Some(known) = before.and_then(|before| before.versions.get(&key))
@@ -232,6 +236,12 @@ impl Tenant {
             let (slug, version) = &key;
             let reason = format!("{slug}@{version} is not what it was: its digest was {}", known.digest);
             return Err(Refused::of(Cause::Conflict, name, reason));
+        }
+        if revoked {
+            self.revoked.entry(key.0.clone()).or_default().insert(key.1.clone());
+        } else if let Some(versions) = self.revoked.get_mut(&key.0) {
+            // A control plane that was restored from before the revocation: its operator has to revoke anew.
+            versions.remove(&key.1);
         }
         self.versions.insert(key, info);
         Ok(())
@@ -282,9 +292,10 @@ impl Tenant {
             let expired = flow.revisions.extract_if(.., |_, revision| revision.has_expired(now));
             flow.expired_through = expired.map(|(number, _)| number).max().unwrap_or(0).max(flow.expired_through);
         }
-        let plans = self.flows.values().flat_map(|flow| flow.revisions.values()).map(|revision| &revision.plan);
-        let pinned: HashSet<(&Slug, &str)> = plans.flat_map(|plan| plan.pins()).collect();
-        self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version.to_string().as_str())));
+        let revisions = self.flows.values().flat_map(|flow| flow.revisions.values());
+        let attachments = revisions.flat_map(|revision| revision.plan.attachments());
+        let pinned: HashSet<(&Slug, &Version)> = attachments.map(|a| (&a.slug, &a.exact)).collect();
+        self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version)));
     }
 }
 

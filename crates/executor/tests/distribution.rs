@@ -101,6 +101,44 @@ async fn a_sign_in_keeps_its_revision_and_a_new_one_gets_the_newest() {
 }
 
 #[tokio::test]
+async fn what_is_revoked_or_turned_off_stops_sticky_revisions_too() {
+    let data = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start().await;
+    let running = start(&fake, data.path(), |_| {}).await;
+    fake.push(1, true, story(&fake, CONTINUES));
+    fake.acked(1).await;
+    let two = fake.bundle("({ kind: 'continue', reason_code: 'two' })");
+    let before = wire::FlowRevision { newest: false, ..flow("acme", 1, "1.0.0") };
+    let moved = vec![
+        Resource::Version(version("acme", "1.1.0", &two)),
+        Resource::FlowRevision(flow("acme", 2, "1.1.0")),
+        Resource::FlowRevision(before),
+    ];
+    fake.push(2, false, moved);
+    fake.acked(2).await;
+    assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), ["one"]);
+    // By a change of the version alone: no revision comes with it.
+    let revoked = wire::VersionState { revoked: true, ..version("acme", "1.0.0", &"0".repeat(64)) };
+    fake.push(3, false, vec![Resource::Version(revoked)]);
+    fake.acked(3).await;
+    let says = "the platform has revoked check@1.0.0";
+    let sticky = running.execute(|r| r.flow_revision = 1).await.unwrap();
+    assert_eq!((codes(&sticky), sticky.verdict), (vec![says.to_owned()], types::OutcomeKind::Continue as i32));
+    assert_eq!(codes(&running.execute(|_| {}).await.unwrap()), ["two"], "and nothing else stops");
+    let Resource::Tenant(off) = tenant("acme") else { panic!("a tenant") };
+    fake.push(4, false, vec![Resource::Tenant(wire::TenantState { break_glass: true, ..off })]);
+    fake.acked(4).await;
+    for revision in [0, 1] {
+        let skipped = running.execute(|r| r.flow_revision = revision).await.unwrap();
+        let how = skipped.results[0].result.clone().unwrap();
+        assert_eq!(how, types::run_result::Result::Skipped(types::SkipReason::BreakGlass as i32));
+    }
+    fake.push(5, false, vec![tenant("acme")]);
+    fake.acked(5).await;
+    assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), [says]);
+}
+
+#[tokio::test]
 async fn a_revision_that_is_not_here_is_fetched_once() {
     let data = tempfile::tempdir().unwrap();
     let mut fake = Fake::start().await;
@@ -111,7 +149,7 @@ async fn a_revision_that_is_not_here_is_fetched_once() {
     let answer = FetchFlowRevisionResponse {
         flow_revision: Some(flow("acme", 9, "1.0.0")),
         versions: vec![version("acme", "1.0.0", &digest)],
-        tenant: Some(wire::TenantState { tenant: "acme".into(), allowed_redirect_origins: Vec::new() }),
+        tenant: Some(wire::TenantState { tenant: "acme".into(), ..Default::default() }),
     };
     fake.revision(9, Some(Ok(answer)));
     for _ in 0..3 {

@@ -1,5 +1,7 @@
 //! The JSON forms, which scripts rely on, and the forms for people, side by side.
 
+mod edits;
+
 use super::{
     Entry, Page,
     action::{Action, PublishResult, Published, Version},
@@ -93,7 +95,7 @@ fn executors() {
 
 #[test]
 fn tenants() {
-    let tenant = |name: &str| control::Tenant { tenant: name.into(), created_at: at(0) };
+    let tenant = |name: &str| control::Tenant { tenant: name.into(), created_at: at(0), ..control::Tenant::default() };
     insta::assert_snapshot!("tenant_created", both(&Tenant::try_from(tenant("acme")).unwrap()));
     insta::assert_snapshot!("tenant_list", both(&page::<Tenant, _>(vec![tenant("acme"), tenant("zoo")], "next")));
     insta::assert_snapshot!("tenant_list_empty", both(&page::<Tenant, control::Tenant>(Vec::new(), "")));
@@ -151,6 +153,7 @@ fn catalogue() {
         triggers: vec!["post-login".into(), "pre-user-registration".into()],
         attached: 2,
         newest: "1.2.0".into(),
+        etag: "a1".into(),
     };
     insta::assert_snapshot!("action_list", both(&page::<Action, _>(vec![action], "")));
     insta::assert_snapshot!("action_versions", both(&page::<Version, _>(vec![version("1.2.0"), version("1.0.0")], "")));
@@ -418,7 +421,10 @@ fn colours_are_only_for_those_who_see_them() {
     let text = saved(3, 0).render(&look);
     assert!(text.contains("\x1b[32m"), "{text:?}");
     assert!(!saved(3, 0).render(&Look::plain()).contains('\x1b'));
-    let table = page::<Tenant, _>(vec![control::Tenant { tenant: "acme".into(), created_at: at(0) }], "");
+    let table = page::<Tenant, _>(
+        vec![control::Tenant { tenant: "acme".into(), created_at: at(0), ..control::Tenant::default() }],
+        "",
+    );
     assert!(table.render(&look).contains('\x1b'));
     assert!(!table.render(&Look::plain()).contains('\x1b'));
 }

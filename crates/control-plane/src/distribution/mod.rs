@@ -23,7 +23,7 @@ pub(crate) use watch::{Answer, Ended, Event, MAX_TENANTS, Session};
 use crate::flows::Flows;
 use crate::keys;
 use crate::shared::Shared;
-use crate::store::{BlobStore, Digest};
+use crate::store::{BlobStore, Digest, Revision};
 use jiff::SignedDuration;
 use picture::Pictures;
 use resources::Resources;
@@ -125,7 +125,7 @@ impl Distribution {
     /// A revision, 0 for the newest, with all that is needed to run it: itself last. FAILED_PRECONDITION
     /// `FLOW_REVISION_EXPIRED` where it was replaced too long ago.
     pub(crate) async fn revision(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Vec<Resource>, Error> {
-        let found = self.flows.revision(tenant, flow, revision).await?.value;
+        let found = self.flows.begun(tenant, flow, revision).await?;
         let number = found.revision;
         let mut told = vec![Resource::Tenant(self.flows.tenants().get(tenant).await?.value)];
         match self.resources.revision(found).await? {
@@ -153,5 +153,10 @@ impl Distribution {
         let pins = attachments.map(|attachment| (attachment.slug.clone(), attachment.version.clone())).collect();
         let asked = Asked { tenant: tenant.clone(), commit: row.revision, pins };
         Ok((row.value.revision, self.roster.wait(&asked, wait).await))
+    }
+
+    /// How far a commit of a tenant has come, likewise.
+    pub(crate) async fn reach(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
+        self.roster.wait(tenant, commit, wait).await
     }
 }

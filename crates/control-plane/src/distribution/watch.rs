@@ -12,6 +12,7 @@ use super::subscription::Subscription;
 use super::{Distribution, Hello};
 use crate::keys::{self, Subject};
 use crate::store::{Changes, MAX_PAGE, Revision};
+use semver::Version;
 use sluice_model::{Code, Error, Slug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -318,11 +319,15 @@ impl Session {
         match self.distribution.shared.store.changes(after, MAX_PAGE).await.map_err(Error::from)? {
             Changes::Compacted { .. } => Ok(None),
             Changes::Entries { entries, through } => {
-                let mut heard = Heard { through, tenants: BTreeSet::new(), flows: BTreeMap::new() };
+                let mut heard =
+                    Heard { through, tenants: BTreeSet::new(), versions: BTreeSet::new(), flows: BTreeMap::new() };
                 for change in &entries {
                     match keys::subject(&change.key) {
                         Some(Subject::Tenant(tenant)) if self.hears(&tenant) => {
                             heard.tenants.insert(tenant);
+                        }
+                        Some(Subject::Version(tenant, slug, version)) if self.hears(&tenant) => {
+                            heard.versions.insert((tenant, slug, version));
                         }
                         Some(Subject::Revision(tenant, flow, number)) if self.hears(&tenant) => {
                             heard.flows.entry((tenant, flow)).or_default().insert(number);
@@ -360,6 +365,11 @@ impl Session {
             send(told, event).await?;
         }
         let mut versions = Told::new();
+        for (tenant, slug, version) in heard.versions {
+            let resource = self.distribution.resources.version(&tenant, &slug, &version).await?;
+            send(told, Event::Upsert(Arc::new(resource))).await?;
+            versions.insert((tenant, slug, version));
+        }
         for ((tenant, flow), numbers) in &heard.flows {
             let resources = self.distribution.resources.flow(tenant, flow, Also::These(numbers), &mut versions).await?;
             for resource in resources {
@@ -460,13 +470,15 @@ struct Heard {
     /// The last commit that was looked at.
     through: Revision,
     tenants: BTreeSet<Slug>,
+    /// Versions that were revoked.
+    versions: BTreeSet<(Slug, Slug, Version)>,
     /// Revisions that are new or were replaced, by flow.
     flows: BTreeMap<(Slug, Slug), BTreeSet<u64>>,
 }
 
 impl Heard {
     fn is_nothing(&self) -> bool {
-        self.tenants.is_empty() && self.flows.is_empty()
+        self.tenants.is_empty() && self.versions.is_empty() && self.flows.is_empty()
     }
 }
 

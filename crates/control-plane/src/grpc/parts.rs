@@ -79,6 +79,7 @@ pub(super) fn to_wire(resource: &Resource) -> wire::Resource {
         Resource::Tenant(tenant) => resource::Resource::Tenant(wire::TenantState {
             tenant: tenant.tenant.to_string(),
             allowed_redirect_origins: tenant.redirect_origins.clone(),
+            break_glass: tenant.break_glass,
         }),
         Resource::Version(version) => resource::Resource::Version((&**version).into()),
         Resource::Revision { revision, expires_at } => {

@@ -6,11 +6,15 @@
 mod attached;
 mod audit;
 mod distribution;
+mod edits;
 mod executors;
 mod flows;
 mod identity;
 mod ingest;
+mod marks;
+mod mutations;
 mod packages;
+mod past;
 mod publish;
 mod requests;
 mod restart;

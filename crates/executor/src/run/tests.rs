@@ -1,3 +1,5 @@
+mod standing;
+
 use super::*;
 use crate::{
     audit::spool::{Batch, Place},
@@ -27,6 +29,7 @@ struct Piece {
     outcomes: Option<Vec<OutcomeKind>>,
     schema: Option<Object>,
     is_on_the_shelf: bool,
+    is_revoked: bool,
 }
 
 /// An Action that returns this expression.
@@ -51,6 +54,7 @@ fn code(bundle: Bundle) -> Piece {
         outcomes: None,
         schema: None,
         is_on_the_shelf: true,
+        is_revoked: false,
     }
 }
 
@@ -106,6 +110,7 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             limits: piece.limits,
             outcomes: piece.outcomes,
             schema: piece.schema,
+            revoked: piece.is_revoked,
         });
         versions.insert(name.clone(), Arc::new(version));
         attachments.push(Attachment { id: format!("att-{n}"), slug: name, ..piece.attachment });
@@ -120,7 +125,8 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
     let plan = planner.plan(revision, |slug, _| versions.get(slug).cloned()).unwrap();
     let identity = Identity { id: "executor-test".into(), epoch: 1 };
     let (audit, _) = Audit::open(folder.path(), &identity, &audit, Arc::clone(&metrics)).unwrap();
-    let runner = Runner { engine: engine(), modules, audit: Arc::new(audit), metrics, http_localhost: false };
+    let standing = Standing::of(Arc::default());
+    let runner = Runner { engine: engine(), modules, audit: Arc::new(audit), metrics, http_localhost: false, standing };
     let runs_on = RunsOn { executor: identity.id, engine: wire::EngineIdentity::default() };
     Stage { runner, plan: Arc::new(plan), trigger, folder, runs_on: Arc::new(runs_on) }
 }
@@ -142,6 +148,7 @@ impl Stage {
             },
             origins: Arc::from([Origin::parse("https://app.example.com").unwrap()]),
             plan: Arc::clone(&self.plan),
+            break_glass: false,
             trigger: self.trigger,
             deadline: None,
             include_logs: false,

@@ -25,6 +25,8 @@ pub(crate) struct VersionInfo {
     schema: Option<Object>,
     /// The digest of its content.
     pub(crate) digest: String,
+    /// Never to be run again.
+    pub(crate) is_revoked: bool,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
 }
@@ -54,6 +56,9 @@ pub(crate) struct AttachmentPlan {
     pub(crate) slug: Slug,
     /// The exact version, as text.
     pub(crate) version: String,
+    pub(crate) exact: Version,
+    /// Whether it was revoked when this was planned; the state says whether it was since.
+    pub(crate) is_revoked: bool,
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
@@ -75,15 +80,14 @@ impl Plan {
         self.slots.iter().find(|slot| slot.trigger == trigger)
     }
 
-    /// The versions that it pins; one may come twice.
-    pub(crate) fn pins(&self) -> impl Iterator<Item = (&Slug, &str)> {
-        let attachments = self.slots.iter().flat_map(|slot| &slot.attachments);
-        attachments.map(|attachment| (&attachment.slug, attachment.version.as_str()))
-    }
-
     /// Every module that it needs.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &Arc<Module>> {
-        self.slots.iter().flat_map(|slot| &slot.attachments).map(|attachment| &attachment.module)
+        self.attachments().filter(|attachment| !attachment.is_revoked).map(|attachment| &attachment.module)
+    }
+
+    /// What it attaches, slot by slot.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &AttachmentPlan> {
+        self.slots.iter().flat_map(|slot| &slot.attachments)
     }
 }
 
@@ -108,6 +112,7 @@ impl Planner {
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
             digest: version.digest.clone(),
+            is_revoked: version.revoked,
             module: self.modules.module(&version.bundle_digest),
         }
     }
@@ -146,6 +151,8 @@ impl Planner {
                     id: attachment.id.clone(),
                     slug: attachment.slug.clone(),
                     version: attachment.version.to_string(),
+                    exact: attachment.version.clone(),
+                    is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
                     config: match &version.schema {

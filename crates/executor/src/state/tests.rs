@@ -18,7 +18,7 @@ fn planner() -> (Planner, TempDir) {
 
 fn tenant(name: &str) -> Resource {
     let allowed_redirect_origins = vec!["https://app.example.com".into()];
-    Resource::Tenant(wire::TenantState { tenant: name.into(), allowed_redirect_origins })
+    Resource::Tenant(wire::TenantState { tenant: name.into(), allowed_redirect_origins, ..Default::default() })
 }
 
 fn version(tenant: &str, version: &str) -> Resource {
@@ -320,4 +320,53 @@ fn a_state_that_is_refused_in_its_middle_is_refused_once() {
     let other_base = wire::State { base_cursor: 5, ..numbered(2, 1, true) };
     assert!(assembly.add(numbered(2, 0, false)).unwrap().is_none());
     assert!(assembly.add(other_base).is_err());
+}
+
+#[test]
+fn what_is_revoked_is_known_of_revisions_that_were_planned_before() {
+    let (planner, _folder) = planner();
+    let one = first(&planner);
+    let known = |state: &State| {
+        let tenant = state.tenant(&slug("acme")).unwrap();
+        (tenant.is_revoked(&slug("check"), &Version::new(1, 0, 0)), state.modules().count())
+    };
+    assert_eq!(known(&one), (false, 1));
+    let revoked = |number: &str| match version("acme", number) {
+        Resource::Version(version) => Resource::Version(wire::VersionState { revoked: true, ..version }),
+        other => other,
+    };
+    let two = apply(&one, &planner, part(2, false, vec![revoked("1.0.0")])).unwrap();
+    assert_eq!(known(&two), (true, 0), "and its module is not asked for any more");
+    assert_eq!(known(&one), (false, 1), "a picture never changes");
+    assert!(Arc::ptr_eq(&plan(&one, 1).unwrap(), &plan(&two, 1).unwrap()));
+    // One that nothing pins is known as well: a revision that pins it may still be fetched.
+    let three = apply(&two, &planner, part(3, false, vec![revoked("9.0.0")])).unwrap();
+    assert!(three.tenant(&slug("acme")).unwrap().is_revoked(&slug("check"), &Version::new(9, 0, 0)));
+}
+
+#[test]
+fn what_has_expired_is_dropped_with_the_versions_that_nothing_else_pins() {
+    let (planner, _folder) = planner();
+    let expiring = |revision, pins, at: i64| match flow("acme", revision, pins, false) {
+        Resource::FlowRevision(flow) => {
+            let expires_at = Some(prost_types::Timestamp { seconds: at, nanos: 0 });
+            Resource::FlowRevision(wire::FlowRevision { expires_at, ..flow })
+        }
+        other => other,
+    };
+    let versions = ["1.1.0", "1.2.0"].map(|number| version("acme", number));
+    let flows = [expiring(1, "1.0.0", 100), expiring(2, "1.1.0", 200), flow("acme", 3, "1.2.0", true)];
+    let resources = versions.into_iter().chain(flows).collect();
+    let state = apply(&first(&planner), &planner, part(2, false, resources)).unwrap();
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    assert!(state.without_expired(at(99)).is_none(), "there is nothing to drop");
+    let later = state.without_expired(at(100)).unwrap();
+    assert_eq!((later.cursor, later.counts(), later.modules().count()), (2, (2, 2), 2));
+    assert!(plan(&later, 1).is_none() && plan(&later, 2).is_some() && plan(&later, 3).is_some());
+    assert!(Arc::ptr_eq(state.tenant(&slug("other")).unwrap(), later.tenant(&slug("other")).unwrap()));
+    let found = |revision| later.tenant(&slug("acme")).unwrap().revision(&slug("login"), revision);
+    assert!(matches!(found(1), Found::Expired), "and that it was there is not forgotten");
+    assert!(matches!(found(4), Found::Unknown));
+    let last = later.without_expired(at(i64::from(i32::MAX))).unwrap();
+    assert_eq!((last.counts(), plan(&last, 0).unwrap().revision), ((2, 1), 3), "the newest never expires");
 }

@@ -27,7 +27,7 @@ pub(crate) struct Update {
 /// A resource that is new or changed.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Tenant { tenant: Slug, origins: Vec<Origin> },
+    Tenant { tenant: Slug, origins: Vec<Origin>, break_glass: bool },
     Version(VersionUpsert),
     Flow(FlowUpsert),
 }
@@ -45,6 +45,8 @@ pub(crate) struct VersionUpsert {
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Vec<OutcomeKind>>,
     pub(crate) schema: Option<Object>,
+    /// Never to be run again.
+    pub(crate) revoked: bool,
 }
 
 /// An executable revision.
@@ -228,6 +230,7 @@ fn tenant_change(tenant: wire::TenantState) -> Result<Change, FieldError> {
     Ok(Change::Tenant {
         tenant: slug(&tenant.tenant).ctx("tenant")?,
         origins: origins(&tenant.allowed_redirect_origins)?,
+        break_glass: tenant.break_glass,
     })
 }
 
@@ -259,6 +262,7 @@ impl TryFrom<wire::VersionState> for VersionUpsert {
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
+            revoked: version.revoked,
         })
     }
 }

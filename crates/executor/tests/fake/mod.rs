@@ -506,7 +506,7 @@ pub(crate) fn reason(status: &Status) -> String {
 }
 
 pub(crate) fn tenant(name: &str) -> Resource {
-    Resource::Tenant(TenantState { tenant: name.into(), allowed_redirect_origins: Vec::new() })
+    Resource::Tenant(TenantState { tenant: name.into(), ..Default::default() })
 }
 
 pub(crate) fn version(tenant: &str, version: &str, bundle_digest: &str) -> VersionState {
