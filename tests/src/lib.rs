@@ -250,6 +250,19 @@ impl Cli {
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("sluice {}: not JSON ({e}): {out}", arguments.join(" ")))
     }
 
+    /// The same, asked again while it is refused for this reason: for what another process is about to become.
+    pub fn eventually(&self, arguments: &[&str], until_not: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let output = self.raw(&[arguments, &["--json"]].concat());
+            if output.status.success() || !String::from_utf8_lossy(&output.stderr).contains(until_not) {
+                return self.run(arguments);
+            }
+            assert!(Instant::now() < until, "sluice {}: still {until_not}", arguments.join(" "));
+            pause();
+        }
+    }
+
     /// Runs a command with `--json`; it must be refused with exit code 1. Answers the `error` of the refusal.
     pub fn refused(&self, arguments: &[&str]) -> Value {
         let output = self.raw(&[arguments, &["--json"]].concat());

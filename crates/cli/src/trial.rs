@@ -8,19 +8,19 @@ use jiff::Timestamp;
 use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
 use sluice_control_plane::{catalogue::cases, config::EngineConfig};
 use sluice_model::{
-    CallerInput, Code, Error, Failure, FailureReason, Input, Invalid, Object, Outcome, OutcomeKind, RunResult, Slug,
-    Trigger, emit,
-    input::{ActionRef, AttachmentRef, Context, FlowRef, Mode},
+    CallerInput, Code, Error, Failure, FailureReason, Invalid, Object, Outcome, OutcomeKind, RunResult, Slug, Trigger,
+    emit,
+    input::{ActionRef, Host},
     manifest::Provided,
     outcome::Decision,
     redirect::{self, Origin},
     schema,
-    slot::{HostRules, Pending, SlotState},
+    slot::{HostRules, SlotState},
 };
 use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
 use std::{path::PathBuf, sync::Arc};
 
-/// What the host's own ids are in a trial: of the tenant, the flow, the attachment, the sign-in and the execution.
+/// The attachment's id in a trial.
 const ID: &str = "test";
 /// The version of a package whose action.toml names none. It sorts before all others, and can never be published to.
 const UNPUBLISHED: &str = "0.0.0-test";
@@ -32,7 +32,16 @@ pub(crate) struct Trial {
     snapshot: Arc<Snapshot>,
     slug: Slug,
     version: String,
-    origins: Option<Vec<Origin>>,
+    redirects: Redirects,
+}
+
+/// Where redirects may lead.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Redirects {
+    /// `None` is any origin.
+    pub(crate) origins: Option<Vec<Origin>>,
+    /// Whether http leads to localhost, as it does where an operator sets `redirect.http_localhost`.
+    pub(crate) http_localhost: bool,
 }
 
 /// One run of a trial. The config has its defaults filled in.
@@ -46,12 +55,11 @@ pub(crate) struct Attempt {
 }
 
 impl Trial {
-    /// Compiles a package in a child process, and evaluates it in the sandbox. `origins` are where redirects may lead;
-    /// `None` is anywhere.
+    /// Compiles a package in a child process, and evaluates it in the sandbox.
     ///
     /// # Errors
     /// What the package has wrong, as a publish would refuse it; or what this machine lacks.
-    pub(crate) async fn prepare(package: Package, origins: Option<Vec<Origin>>) -> Result<Trial, Stop> {
+    pub(crate) async fn prepare(package: Package, redirects: Redirects) -> Result<Trial, Stop> {
         let unmet = package.unmet(&Provided::THIS_BUILD);
         if !unmet.is_empty() {
             return Err(Stop::package(&unmet));
@@ -72,7 +80,7 @@ impl Trial {
         let snapshot = engine.snapshot(&bundle).await.map_err(|failure| unpublishable(&failure))?;
         let version = package.manifest.version.as_ref().map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
         let slug = package.manifest.slug.clone();
-        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, origins })
+        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects })
     }
 
     /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
@@ -104,10 +112,13 @@ impl Trial {
 
     /// Runs it once.
     pub(crate) async fn run(&self, attempt: Attempt) -> Run {
-        let (trigger, now) = (attempt.trigger, attempt.now);
-        let input = self.input(attempt);
-        let mut slot = SlotState::new(trigger, input.state.clone(), input.context.token.as_ref());
+        let Attempt { trigger, config, input: mut caller, now } = attempt;
+        caller.drop_unusable_risk();
         let limits = self.package.manifest.limits;
+        let action = ActionRef { slug: self.slug.clone(), version: self.version.clone() };
+        let host = Host::test(action, config, now.unwrap_or_else(Timestamp::now), u64::from(limits.wall_ms));
+        let input = host.input(trigger, caller);
+        let mut slot = SlotState::new(trigger, input.state.clone(), input.context.token.as_ref());
         let (outcome, report) = match EncodedInput::new(&input) {
             Ok(input) => {
                 let report = self.engine.run(&self.snapshot, RunRequest { input, limits, now }).await;
@@ -138,7 +149,7 @@ impl Trial {
     /// What the host checks of every outcome, as an executor does.
     fn judge(&self, outcome: Outcome, slot: &mut SlotState) -> Result<Outcome, Failure> {
         let anywhere: Vec<Origin>;
-        let origins = match (&self.origins, &outcome.decision) {
+        let origins = match (&self.redirects.origins, &outcome.decision) {
             (Some(origins), _) => origins.as_slice(),
             (None, Decision::Redirect(redirect)) => {
                 anywhere = origin_of(&redirect.url).into_iter().collect();
@@ -148,45 +159,9 @@ impl Trial {
         };
         emit::check_declared(&outcome)?;
         let declared: Option<&[OutcomeKind]> = self.package.manifest.outcomes.as_deref();
-        // Where any origin will do, one on this machine will, too: as in a package's cases.
-        let rules = HostRules { redirect_origins: origins, http_localhost: true };
+        let rules = HostRules { redirect_origins: origins, http_localhost: self.redirects.http_localhost };
         slot.apply(ID, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
         Ok(outcome)
-    }
-
-    /// The whole input: what the caller sent, and what the host says.
-    fn input(&self, attempt: Attempt) -> Input {
-        let Attempt { trigger, config, mut input, now } = attempt;
-        let now = now.unwrap_or_else(Timestamp::now);
-        input.drop_unusable_risk();
-        let CallerInput { user, mut request, state, organization, risk, credential, session, token } = input;
-        request.id.get_or_insert_with(|| ID.to_owned());
-        request.time.get_or_insert(now);
-        let context = Context {
-            tenant: self.named(),
-            organization,
-            sign_in_id: ID.to_owned(),
-            execution_id: ID.to_owned(),
-            flow: FlowRef { id: self.named(), revision: 1 },
-            slot: trigger,
-            attachment: AttachmentRef { id: ID.to_owned(), position: 1 },
-            action: ActionRef { slug: self.slug.clone(), version: self.version.clone() },
-            config,
-            risk,
-            credential,
-            session,
-            token,
-            pending: Pending::default(),
-            now,
-            deadline_ms: u64::from(self.package.manifest.limits.wall_ms),
-            mode: Mode::Test,
-        };
-        Input { trigger, user, request, state, context }
-    }
-
-    fn named(&self) -> Slug {
-        // `test` is a slug; the Action's own is the fallback that needs no panic.
-        Slug::parse(ID).unwrap_or_else(|_| self.slug.clone())
     }
 }
 

@@ -4,12 +4,15 @@ pub(crate) mod action;
 pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod execution;
+pub(crate) mod executor;
 pub(crate) mod flow;
+pub(crate) mod history;
 pub(crate) mod run;
 mod table;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
+pub(crate) mod version;
 
 use crate::screen::{Look, View};
 use serde::Serialize;

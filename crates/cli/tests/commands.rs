@@ -164,6 +164,27 @@ fn redirects_may_lead_anywhere_unless_origins_are_named() {
 }
 
 #[test]
+fn http_leads_to_localhost_only_where_it_would_in_a_sign_in() {
+    let (folder, dir) =
+        package("export function execute() { return { kind: 'redirect', url: 'http://localhost:3000/x' } }");
+    let input = write(folder.path(), "input.json", &json!({}));
+    let run = |args: &[&str]| {
+        out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(&input).args(args).assert().success())
+    };
+    for origin in [&[][..], &["--redirect-origin", "http://localhost:3000"]] {
+        let refused = run(origin);
+        let message = refused["failure"]["message"].as_str().unwrap();
+        assert!(message.contains("redirect.http_localhost"), "the setting is named: {message}");
+        assert_eq!(run(&[origin, &["--http-localhost"]].concat())["outcome"]["kind"], "redirect");
+    }
+    // A package's cases are judged as sign-ins are by default.
+    let case = json!({ "name": "home", "trigger": "post-login", "input": {},
+                       "expect": { "failure": { "reason": "invalid_outcome", "pointer": "/url" } } });
+    fs::write(dir.join("tests/continues.json"), case.to_string()).unwrap();
+    sluice().arg("test").arg(&dir).assert().success();
+}
+
+#[test]
 fn an_outcome_that_is_not_declared_is_invalid() {
     let (folder, dir) = package("export function execute() { return { kind: 'block' } }");
     let manifest = "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\noutcomes = [\"continue\"]\n";

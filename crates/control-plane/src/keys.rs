@@ -14,6 +14,10 @@
 //! | `t T flow F` | a flow, with its newest revision |
 //! | `t T revision F #` | a revision of it, never changed |
 //! | `t T replaced F #` | when the next revision took its place |
+//! | `t T saved F #` | who saved a revision, and what it changed |
+//! | `t T gone-flow F` | that a flow was deleted, with its last revision: the next of its slug counts on |
+//! | `t T gone-action A` | that an Action was deleted, and how often: versions of a former one are not its successor's |
+//! | `t T revoked A V` | when the platform revoked a version |
 //! | `t T use A F` | in how many slots of the flow's newest revision the Action is |
 
 use crate::store::Key;
@@ -111,6 +115,36 @@ pub(crate) fn replaced(tenant: &Slug, flow: &Slug, revision: u64) -> Key {
     replacements(tenant, flow).number(revision)
 }
 
+/// How the revisions of a flow came to be.
+pub(crate) fn saves(tenant: &Slug, flow: &Slug) -> Key {
+    Key::tenant(tenant, "saved").text(flow.as_str())
+}
+
+/// How a revision came to be.
+pub(crate) fn saved(tenant: &Slug, flow: &Slug, revision: u64) -> Key {
+    saves(tenant, flow).number(revision)
+}
+
+/// All flows that were deleted and not made again.
+pub(crate) fn gone_flows(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "gone-flow")
+}
+
+/// That a flow was deleted.
+pub(crate) fn gone_flow(tenant: &Slug, flow: &Slug) -> Key {
+    gone_flows(tenant).text(flow.as_str())
+}
+
+/// That an Action was deleted.
+pub(crate) fn gone_action(tenant: &Slug, slug: &Slug) -> Key {
+    Key::tenant(tenant, "gone-action").text(slug.as_str())
+}
+
+/// That a version was revoked.
+pub(crate) fn revoked(tenant: &Slug, slug: &Slug, version: &Version) -> Key {
+    Key::tenant(tenant, "revoked").text(slug.as_str()).text(&version.to_string())
+}
+
 /// The flows whose newest revisions have an Action.
 pub(crate) fn uses(tenant: &Slug, slug: &Slug) -> Key {
     Key::tenant(tenant, "use").text(slug.as_str())
@@ -128,6 +162,8 @@ pub(crate) enum Subject {
     Tenant(Slug),
     /// A revision of a flow, new or replaced.
     Revision(Slug, Slug, u64),
+    /// A version that was revoked.
+    Version(Slug, Slug, Version),
 }
 
 /// Reads a key; `None` for keys that executors do not care for.
@@ -139,9 +175,10 @@ pub(crate) fn subject(key: &Key) -> Option<Subject> {
         "t" => {
             let tenant = slug(parts.text())?;
             let kind = parts.text()?;
-            let flow = slug(parts.text())?;
+            let name = slug(parts.text())?;
             match kind.as_str() {
-                "revision" | "replaced" => Some(Subject::Revision(tenant, flow, parts.number()?)),
+                "revision" | "replaced" => Some(Subject::Revision(tenant, name, parts.number()?)),
+                "revoked" => Some(Subject::Version(tenant, name, Version::parse(&parts.text()?).ok()?)),
                 _ => None,
             }
         }
@@ -189,15 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn executors_care_for_tenants_and_revisions_alone() {
+    fn executors_care_for_tenants_revisions_and_what_was_revoked_alone() {
         let slug = |text| Slug::parse(text).unwrap();
         let (t, f) = (slug("acme"), slug("sign-in"));
         assert_eq!(subject(&tenant(&t)), Some(Subject::Tenant(t.clone())));
         assert_eq!(subject(&revision(&t, &f, 7)), Some(Subject::Revision(t.clone(), f.clone(), 7)));
         assert_eq!(subject(&replaced(&t, &f, 6)), Some(Subject::Revision(t.clone(), f.clone(), 6)));
-        for other in
-            [outbox().number(1), action(&t, &f), flow(&t, &f), used(&t, &f, &f), request(Some(&t), "x"), store()]
-        {
+        let number = Version::parse("1.2.0-rc.1").unwrap();
+        assert_eq!(subject(&revoked(&t, &f, &number)), Some(Subject::Version(t.clone(), f.clone(), number.clone())));
+        for other in [
+            outbox().number(1),
+            action(&t, &f),
+            version(&t, &f, &number),
+            flow(&t, &f),
+            saved(&t, &f, 1),
+            gone_flow(&t, &f),
+            gone_action(&t, &f),
+            used(&t, &f, &f),
+            request(Some(&t), "x"),
+            store(),
+        ] {
             assert_eq!(subject(&other), None, "{other}");
         }
     }

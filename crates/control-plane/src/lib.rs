@@ -21,6 +21,7 @@ pub mod catalogue;
 mod clock;
 pub mod config;
 mod distribution;
+mod etag;
 mod faults;
 mod flows;
 mod grpc;
@@ -35,4 +36,3 @@ mod tenants;
 
 pub use app::{ControlPlane, OpenError, Running, Tools};
 pub use clock::Clock;
-pub use distribution::ConnectedExecutor;

@@ -2,6 +2,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use sluice_model::AuditKind;
 use std::time::Duration;
 
 /// Its instruments.
@@ -10,10 +11,14 @@ pub(crate) struct Metrics {
     publishes: Counter<u64>,
     publish_stages: Histogram<f64>,
     saves: Counter<u64>,
+    catalogue: Counter<u64>,
+    switches: Counter<u64>,
     ingested: Counter<u64>,
     missing: Counter<u64>,
     outbox: Gauge<u64>,
     states: Counter<u64>,
+    nacks: Counter<u64>,
+    pictures: Counter<u64>,
 }
 
 impl Metrics {
@@ -34,6 +39,16 @@ impl Metrics {
                 .u64_counter("sluice.flow.saves")
                 .with_description("Saves of flows, by what became of them: saved, retried, refused")
                 .build(),
+            catalogue: meter
+                .u64_counter("sluice.catalogue.changes")
+                .with_description(
+                    "Changes of what is published, by kind: action.deprecated, .yanked, .revoked, .deleted",
+                )
+                .build(),
+            switches: meter
+                .u64_counter("sluice.tenant.break_glass")
+                .with_description("Turns of tenants' break-glass switches: on, off")
+                .build(),
             ingested: meter
                 .u64_counter("sluice.audit.ingested")
                 .with_unit("{record}")
@@ -53,6 +68,14 @@ impl Metrics {
                 .u64_counter("sluice.watch.states")
                 .with_description("States sent to executors (full, delta) and what they answered (ack, nack)")
                 .build(),
+            nacks: meter
+                .u64_counter("sluice.watch.nacks")
+                .with_description("States that executors refused, by cause")
+                .build(),
+            pictures: meter
+                .u64_counter("sluice.watch.pictures")
+                .with_description("Times that everything was read from the store, for executors that need all of it")
+                .build(),
         }
     }
 
@@ -69,6 +92,16 @@ impl Metrics {
     /// A save of a flow ended, or has to be tried again: `saved`, `retried`, `refused`.
     pub(crate) fn saved(&self, result: &'static str) {
         self.saves.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// A version was marked, or an Action deleted.
+    pub(crate) fn catalogue_changed(&self, kind: AuditKind) {
+        self.catalogue.add(1, &[KeyValue::new("kind", kind.as_str())]);
+    }
+
+    /// A tenant's custom Actions were turned off, or on again.
+    pub(crate) fn break_glass(&self, on: bool) {
+        self.switches.add(1, &[KeyValue::new("to", if on { "on" } else { "off" })]);
     }
 
     /// Records came from an executor.
@@ -90,5 +123,15 @@ impl Metrics {
     /// Something was told to an executor, or answered by one: `full`, `delta`, `ack`, `nack`.
     pub(crate) fn state(&self, what: &'static str) {
         self.states.add(1, &[KeyValue::new("what", what)]);
+    }
+
+    /// Everything was read from the store.
+    pub(crate) fn pictured(&self) {
+        self.pictures.add(1, &[]);
+    }
+
+    /// An executor refused a state.
+    pub(crate) fn nacked(&self, cause: &'static str) {
+        self.nacks.add(1, &[KeyValue::new("cause", cause)]);
     }
 }

@@ -13,6 +13,7 @@ mod tests;
 use crate::{
     audit::Audit,
     modules::Modules,
+    standing::{Bar, Standing},
     state::plan::{AttachmentPlan, Plan, SlotPlan},
     telemetry::Metrics,
 };
@@ -21,7 +22,7 @@ use ledger::{Ledger, Subject};
 use sluice_api::types::v1 as wire;
 use sluice_model::{
     CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Slug, Trigger,
-    input::{ActionRef, AttachmentRef, Context, FlowRef, Mode},
+    input::{ActionRef, AttachmentRef, FlowRef, Host, Mode},
     redirect::Origin,
     slot::{HostRules, Lost, SlotAnswer, SlotState},
 };
@@ -45,6 +46,8 @@ pub(crate) struct Runner {
     pub(crate) metrics: Arc<Metrics>,
     /// `redirect.http_localhost`.
     pub(crate) http_localhost: bool,
+    /// What the platform says of what is about to run.
+    pub(crate) standing: Standing,
 }
 
 /// One execution. It is pinned to one plan from its beginning to its end.
@@ -53,6 +56,8 @@ pub(crate) struct Execution {
     pub(crate) subject: Subject,
     pub(crate) origins: Arc<[Origin]>,
     pub(crate) plan: Arc<Plan>,
+    /// Whether the tenant's custom Actions were turned off when the plan was found.
+    pub(crate) break_glass: bool,
     pub(crate) trigger: Trigger,
     /// When the caller stops waiting.
     pub(crate) deadline: Option<Instant>,
@@ -113,6 +118,8 @@ impl Runner {
                 (End::Skipped(Skipped::AfterBlock), Cost::default(), Vec::new())
             } else if !attachment.enabled {
                 (End::Skipped(Skipped::Disabled), Cost::default(), Vec::new())
+            } else if let Some(bar) = self.standing.bar(&execution.subject.tenant, execution.break_glass, attachment) {
+                (barred(bar, attachment), Cost::default(), Vec::new())
             } else {
                 let left = time_left(began, Instant::now(), slot, attachment, execution.deadline);
                 ledger.begins(attachment);
@@ -190,7 +197,7 @@ impl Runner {
         input: &mut Input,
         slot_state: &SlotState,
     ) -> Result<(RunReport, Limits), Failure> {
-        let snapshot = match self.modules.resident(&attachment.module) {
+        let snapshot = match self.modules.for_run(&attachment.module) {
             Some(snapshot) => snapshot,
             None => {
                 let wall = Duration::from_millis(limits.wall_ms.into());
@@ -270,36 +277,31 @@ fn time_left(
     Left::Own(attachment.limits)
 }
 
+/// How an attachment ends that must not be run.
+fn barred(bar: Bar, attachment: &AttachmentPlan) -> End {
+    match bar {
+        Bar::BreakGlass => End::Skipped(Skipped::BreakGlass),
+        Bar::Revoked => {
+            let message = format!("the platform has revoked {}@{}", attachment.slug, attachment.version);
+            End::Failure(Failure::new(FailureReason::Revoked, message))
+        }
+    }
+}
+
 /// The input, but for what each attachment has of its own.
 fn assemble(execution: &Execution, caller: CallerInput) -> Input {
     let subject = &execution.subject;
-    let now = Timestamp::now();
-    let mut request = caller.request;
-    request.id.get_or_insert_with(|| subject.execution_id.clone());
-    request.time.get_or_insert(now);
-    Input {
-        trigger: execution.trigger,
-        user: caller.user,
-        request,
-        state: caller.state,
-        context: Context {
-            tenant: subject.tenant.clone(),
-            organization: caller.organization,
-            sign_in_id: subject.sign_in_id.clone(),
-            execution_id: subject.execution_id.clone(),
-            flow: FlowRef { id: execution.plan.flow.clone(), revision: execution.plan.revision },
-            slot: execution.trigger,
-            attachment: AttachmentRef { id: String::new(), position: 0 },
-            action: ActionRef { slug: execution.plan.flow.clone(), version: String::new() },
-            config: Object::new(),
-            risk: caller.risk,
-            credential: caller.credential,
-            session: caller.session,
-            token: caller.token,
-            pending: sluice_model::slot::Pending::default(),
-            now,
-            deadline_ms: 0,
-            mode: Mode::Live,
-        },
-    }
+    let host = Host {
+        tenant: subject.tenant.clone(),
+        sign_in_id: subject.sign_in_id.clone(),
+        execution_id: subject.execution_id.clone(),
+        flow: FlowRef { id: execution.plan.flow.clone(), revision: execution.plan.revision },
+        attachment: AttachmentRef { id: String::new(), position: 0 },
+        action: ActionRef { slug: execution.plan.flow.clone(), version: String::new() },
+        config: Object::new(),
+        now: Timestamp::now(),
+        deadline_ms: 0,
+        mode: Mode::Live,
+    };
+    host.input(execution.trigger, caller)
 }

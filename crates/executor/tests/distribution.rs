@@ -9,6 +9,7 @@ use sluice_api::{
     distribution::v1::{self as wire, FetchFlowRevisionResponse, hello::Subscription, resource::Resource},
     types::v1 as types,
 };
+use sluice_executor::config::SubscriptionMode;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -100,6 +101,44 @@ async fn a_sign_in_keeps_its_revision_and_a_new_one_gets_the_newest() {
 }
 
 #[tokio::test]
+async fn what_is_revoked_or_turned_off_stops_sticky_revisions_too() {
+    let data = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start().await;
+    let running = start(&fake, data.path(), |_| {}).await;
+    fake.push(1, true, story(&fake, CONTINUES));
+    fake.acked(1).await;
+    let two = fake.bundle("({ kind: 'continue', reason_code: 'two' })");
+    let before = wire::FlowRevision { newest: false, ..flow("acme", 1, "1.0.0") };
+    let moved = vec![
+        Resource::Version(version("acme", "1.1.0", &two)),
+        Resource::FlowRevision(flow("acme", 2, "1.1.0")),
+        Resource::FlowRevision(before),
+    ];
+    fake.push(2, false, moved);
+    fake.acked(2).await;
+    assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), ["one"]);
+    // By a change of the version alone: no revision comes with it.
+    let revoked = wire::VersionState { revoked: true, ..version("acme", "1.0.0", &"0".repeat(64)) };
+    fake.push(3, false, vec![Resource::Version(revoked)]);
+    fake.acked(3).await;
+    let says = "the platform has revoked check@1.0.0";
+    let sticky = running.execute(|r| r.flow_revision = 1).await.unwrap();
+    assert_eq!((codes(&sticky), sticky.verdict), (vec![says.to_owned()], types::OutcomeKind::Continue as i32));
+    assert_eq!(codes(&running.execute(|_| {}).await.unwrap()), ["two"], "and nothing else stops");
+    let Resource::Tenant(off) = tenant("acme") else { panic!("a tenant") };
+    fake.push(4, false, vec![Resource::Tenant(wire::TenantState { break_glass: true, ..off })]);
+    fake.acked(4).await;
+    for revision in [0, 1] {
+        let skipped = running.execute(|r| r.flow_revision = revision).await.unwrap();
+        let how = skipped.results[0].result.clone().unwrap();
+        assert_eq!(how, types::run_result::Result::Skipped(types::SkipReason::BreakGlass as i32));
+    }
+    fake.push(5, false, vec![tenant("acme")]);
+    fake.acked(5).await;
+    assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), [says]);
+}
+
+#[tokio::test]
 async fn a_revision_that_is_not_here_is_fetched_once() {
     let data = tempfile::tempdir().unwrap();
     let mut fake = Fake::start().await;
@@ -110,7 +149,7 @@ async fn a_revision_that_is_not_here_is_fetched_once() {
     let answer = FetchFlowRevisionResponse {
         flow_revision: Some(flow("acme", 9, "1.0.0")),
         versions: vec![version("acme", "1.0.0", &digest)],
-        tenant: Some(wire::TenantState { tenant: "acme".into(), allowed_redirect_origins: Vec::new() }),
+        tenant: Some(wire::TenantState { tenant: "acme".into(), ..Default::default() }),
     };
     fake.revision(9, Some(Ok(answer)));
     for _ in 0..3 {
@@ -125,7 +164,11 @@ async fn a_revision_that_is_not_here_is_fetched_once() {
 async fn refusals_have_their_code_and_reason() {
     let data = tempfile::tempdir().unwrap();
     let mut fake = Fake::start().await;
-    let running = start(&fake, data.path(), |config| config.subscription.tenants = vec!["acme".into()]).await;
+    let only = |config: &mut sluice_executor::ExecutorConfig| {
+        config.subscription.mode = SubscriptionMode::Tenants;
+        config.subscription.tenants = vec!["acme".into()];
+    };
+    let running = start(&fake, data.path(), only).await;
     let hello = fake.wait_for(|event| if let Event::Hello(hello) = event { Some(hello.clone()) } else { None }).await;
     let tenants = vec!["acme".to_owned()];
     assert_eq!(hello.subscription.unwrap(), Subscription::Tenants(wire::TenantSet { tenants }));
@@ -206,12 +249,8 @@ async fn a_restart_is_another_epoch_and_needs_no_bundle_again() {
     fake.happened();
     let second = start(&fake, data.path(), |_| {}).await;
     let hello = fake.wait_for(|event| if let Event::Hello(hello) = event { Some(hello.clone()) } else { None }).await;
-    assert_eq!((hello.epoch, hello.resume_cursor), (2, 0));
-    let cursor = fake.wait_for(|event| match event {
-        Event::FetchedBundle(digest) => panic!("{digest} was fetched again"),
-        Event::Ack(cursor) => Some(*cursor),
-        _ => None,
-    });
-    assert_eq!(cursor.await, 1);
+    assert_eq!((hello.epoch, hello.resume_cursor), (2, 1));
     assert_eq!(codes(&second.execute(|_| {}).await.unwrap()), ["one"]);
+    let fetches = fake.happened().into_iter().filter(|event| matches!(event, Event::FetchedBundle(_))).count();
+    assert_eq!(fetches, 0, "everything is in the cache folder");
 }

@@ -18,12 +18,28 @@ words! {
         ActionExecuted = "flow.action_executed",
         /// A version was published.
         ActionPublished = "flow.action_published",
+        /// The time that a slot's Actions may take together was changed: see `from` and `to`.
+        SlotUpdated = "flow.slot_updated",
         /// A flow was made.
         FlowCreated = "flow.created",
+        /// An earlier revision was saved as the newest: see `from` and `to`. What that changed has records of its own.
+        FlowRolledBack = "flow.rolled_back",
+        /// A flow was deleted. What was attached in it has records of its own.
+        FlowDeleted = "flow.deleted",
+        /// A version was marked as deprecated, or the mark was taken away: see `from` and `to`.
+        ActionDeprecated = "action.deprecated",
+        /// A version was yanked, or that was undone: see `from` and `to`.
+        ActionYanked = "action.yanked",
+        /// The platform revoked a version.
+        ActionRevoked = "action.revoked",
+        /// An Action was taken out of the catalogue.
+        ActionDeleted = "action.deleted",
         /// A tenant was made.
         TenantCreated = "tenant.created",
         /// Where redirects may lead was changed: see `from` and `to`.
         RedirectOriginsUpdated = "tenant.redirect_origins_updated",
+        /// A tenant's custom Actions were turned off, or on again: see `from` and `to`.
+        BreakGlassUpdated = "tenant.break_glass_updated",
         /// A spool could not be written and the operator chose to go on: how many records are missing is in `to`.
         AuditGap = "audit.gap",
     }

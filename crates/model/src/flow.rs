@@ -1,8 +1,26 @@
 //! Flows: named sequences of slots, kept as immutable revisions.
 
+mod diff;
+
+pub use diff::{FlowChange, Placed, diff};
+
 use crate::{Failure, Object, Slug, Trigger, decode::words, limits};
 use semver::Version;
 use serde::{Deserialize, Serialize};
+
+words! {
+    /// What one revision of a flow has different from another.
+    FlowChangeKind {
+        /// An attachment that the other does not have.
+        Attached = "attached",
+        /// An attachment that is not there any more.
+        Detached = "detached",
+        /// Another pin, config, place, policy or limit.
+        Updated = "updated",
+        /// Another time for a slot's Actions together.
+        SlotUpdated = "slot_updated",
+    }
+}
 
 words! {
     /// What happens when an attachment's Action fails.

@@ -3,6 +3,10 @@
 //! One definition is the contract: the TypeScript that authors see, the proto and these types agree with it. Absent keys
 //! are `None`; lists and maps are never absent. Unknown keys in JSON are refused with their pointer.
 
+mod host;
+
+pub use host::Host;
+
 use crate::{
     Invalid, Object, Slug, Trigger,
     decode::{Decode, Fields, Path, words},

@@ -79,7 +79,9 @@ fn is_localhost(url: &Url) -> bool {
 pub fn check(text: &str, allowed: &[Origin], http_localhost: bool) -> Result<Url, String> {
     let url = parse(text)?;
     if url.scheme() == "http" && !http_localhost {
-        return Err("expected https".to_owned());
+        return Err("expected https; http leads to localhost alone, and only where the operator sets \
+                    redirect.http_localhost to true"
+            .to_owned());
     }
     let origin = url.origin().ascii_serialization();
     if allowed.iter().any(|o| o.0 == origin) {

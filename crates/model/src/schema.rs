@@ -134,6 +134,22 @@ impl ConfigSchema {
         defaults::redact(&self.root, &self.root, &mut shown);
         shown
     }
+
+    /// Puts secrets back into a config that was made from a shown one: where it has `"(hidden)"` and `stored`, the config
+    /// that was shown, has a secret, it gets that secret.
+    pub fn unhide(&self, config: &mut Value, stored: &Value) {
+        defaults::unhide(config, &self.redact(stored), stored);
+    }
+
+    /// The mistakes of a config that has `"(hidden)"` for a secret: the mark would be taken for the value.
+    pub fn check_unhidden(&self, config: &Value) -> Vec<Invalid> {
+        // Only a mark that is hidden itself stands where a secret does: elsewhere it is a text as any other.
+        let redacted = self.redact(&defaults::without_marks(config));
+        let mut found = Vec::new();
+        defaults::marks_left(config, &redacted, "", &mut found);
+        let wrong = |pointer| Invalid::at(pointer, "is what is shown instead of a secret; send the secret itself");
+        found.into_iter().map(wrong).collect()
+    }
 }
 
 impl fmt::Debug for ConfigSchema {

@@ -49,6 +49,16 @@ pub struct ActionVersion {
     pub deprecated: bool,
     /// What is attached stays; no new attachment.
     pub yanked: bool,
+    /// Executors drop it, for good. A row that an older build wrote says nothing of it.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+impl ActionVersion {
+    /// Whether it may be attached, now or by a range: it is neither yanked nor revoked.
+    pub fn is_attachable(&self) -> bool {
+        !self.yanked && !self.revoked
+    }
 }
 
 /// How the next version is named.

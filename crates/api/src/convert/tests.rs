@@ -97,8 +97,9 @@ fn version() -> ActionVersion {
         engine: format!("{}/{}", "c".repeat(64), "d".repeat(64)),
         published_at: "2026-01-31T12:00:00Z".parse().unwrap(),
         published_by: "operator".to_owned(),
-        deprecated: false,
-        yanked: false,
+        deprecated: true,
+        yanked: true,
+        revoked: true,
     }
 }
 

@@ -117,12 +117,14 @@ impl TryFrom<wire::Version> for ActionVersion {
             engine: version.published_on.unwrap_or_default().into(),
             published_at: required(version.published_at).and_then(time::timestamp).ctx("published_at")?,
             published_by: version.published_by,
-            deprecated: false,
-            yanked: false,
+            deprecated: version.deprecated,
+            yanked: version.yanked,
+            revoked: version.revoked,
         })
     }
 }
 
+/// The etag is left empty: it is the control plane's to fill in.
 impl From<ActionVersion> for wire::Version {
     fn from(version: ActionVersion) -> wire::Version {
         wire::Version {
@@ -140,6 +142,10 @@ impl From<ActionVersion> for wire::Version {
             published_on: Some(version.engine.as_str().into()),
             published_at: Some(time::to_timestamp(version.published_at)),
             published_by: version.published_by,
+            deprecated: version.deprecated,
+            yanked: version.yanked,
+            revoked: version.revoked,
+            etag: String::new(),
         }
     }
 }
@@ -157,6 +163,7 @@ impl From<&ActionVersion> for distribution::VersionState {
             outcomes: Word::to_list(version.outcomes.as_deref().unwrap_or_default()),
             published_on: Some(version.engine.as_str().into()),
             config_schema: version.schema.clone().map(json::to_struct),
+            revoked: version.revoked,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{control, types::v1 as wire};
 use sluice_model::{
     FailureReason, LogLevel, OnFailure, OutcomeKind, Skipped,
     claim::{ClaimTarget, ClaimToken},
+    flow::FlowChangeKind,
     outcome::{BlockError, EmitFormat, EmitOn, Factor, IfExists, OnNonInteractive, OnUnenrolled, RedirectMode},
     slot::LostKind,
     version::ActionKind,
@@ -97,6 +98,7 @@ words! {
     Skipped = SkipReason { AfterBlock, Disabled, BreakGlass }
     LogLevel = LogLevel { Debug, Info, Warn, Error }
     OnFailure = OnFailure { Block, Continue }
+    FlowChangeKind = FlowChangeKind { Attached, Detached, Updated, SlotUpdated }
     ActionKind = ActionKind { Template, Custom }
     LostKind = LostKind { Claim, Redirect, Factors, State }
 }

@@ -1,5 +1,8 @@
 //! `sluice flow`
 
+mod past;
+mod update;
+
 use super::{PageArgs, RequestId};
 use crate::{
     client::{ControlUrl, TenantArg, Wire},
@@ -8,7 +11,7 @@ use crate::{
     stop::Stop,
     view::{
         Page,
-        flow::{Flow, FlowEntry, Saved},
+        flow::{Flow, FlowEntry, Rollout, Saved},
     },
 };
 use clap::{Args, Subcommand, ValueEnum};
@@ -20,9 +23,9 @@ use sluice_api::{
 use std::{path::PathBuf, time::Duration};
 
 /// How long a save waits for the last executor.
-const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
+pub(super) const ROLLOUT_WAIT: Duration = Duration::from_secs(5);
 /// What an answer may take besides.
-const ROLLOUT_SLACK: Duration = Duration::from_secs(3);
+pub(super) const ROLLOUT_SLACK: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -44,6 +47,76 @@ pub(crate) enum Command {
         /// An exact version, or a range such as ^1 that is resolved now
         #[arg(long, value_name = "VERSION")]
         version: String,
+        /// A JSON file with its config from now on; - is standard input. Secrets may stand in it as they are shown
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        edit: EditArgs,
+    },
+    /// Change an attachment's config, place, policy or limit, or turn it on or off; what is not named stays
+    Update(update::Args),
+    /// Take an attachment out of its slot
+    Detach {
+        /// The flow's slug
+        flow: String,
+        /// The attachment's id, as `flow show` and `flow attach` tell it
+        attachment: String,
+        #[command(flatten)]
+        edit: EditArgs,
+    },
+    /// Change how long a slot's Actions may take together
+    Slot {
+        /// The flow's slug
+        flow: String,
+        /// The slot, such as post-login
+        #[arg(long, value_name = "TRIGGER")]
+        trigger: String,
+        /// By the clock, 1 to 10000 milliseconds
+        #[arg(long, value_name = "N")]
+        budget_ms: u32,
+        #[command(flatten)]
+        edit: EditArgs,
+    },
+    /// List the revisions of a flow, the newest first: who changed what, and which can still be executed
+    History {
+        /// The flow's slug
+        flow: String,
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        page: PageArgs,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// Say what changes from one revision to another
+    Diff {
+        /// The flow's slug
+        flow: String,
+        /// The revision to begin with; without it the one before --to
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        from: u64,
+        /// The revision to end with; without it the newest
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        to: u64,
+        #[command(flatten)]
+        tenant: TenantArg,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// Save an earlier revision as the newest
+    Rollback {
+        /// The flow's slug
+        flow: String,
+        /// The revision that comes back, as `flow history` tells it
+        #[arg(long, value_name = "N")]
+        revision: u64,
+        #[command(flatten)]
+        edit: EditArgs,
+    },
+    /// Delete a flow; sign-ins that have begun go on with its revisions
+    Delete {
+        /// The flow's slug
+        flow: String,
         #[command(flatten)]
         edit: EditArgs,
     },
@@ -148,7 +221,18 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
     match command {
         Command::Create { flow, save } => create(flow, save, screen).await,
         Command::Attach(args) => attach(args, screen).await,
-        Command::Pin { flow, attachment, version, edit } => pin(flow, attachment, version, edit, screen).await,
+        Command::Pin { flow, attachment, version, config, edit } => {
+            pin(flow, attachment, version, config, edit, screen).await
+        }
+        Command::Update(args) => update::update(args, screen).await,
+        Command::Detach { flow, attachment, edit } => update::detach(flow, attachment, edit, screen).await,
+        Command::Slot { flow, trigger, budget_ms, edit } => update::slot(flow, trigger, budget_ms, edit, screen).await,
+        Command::History { flow, tenant, page, control } => past::history(flow, tenant, page, control, screen).await,
+        Command::Diff { flow, from, to, tenant, control } => {
+            past::diff(flow, (from, to), tenant, control, screen).await
+        }
+        Command::Rollback { flow, revision, edit } => past::roll_back(flow, revision, edit, screen).await,
+        Command::Delete { flow, edit } => past::delete(flow, edit, screen).await,
         Command::Show { flow, revision, tenant, control } => {
             let request = control::GetFlowRequest { tenant: tenant.tenant, flow, revision };
             let answer = control.flows().await?.get_flow(request).await?.into_inner();
@@ -200,7 +284,15 @@ async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
     show_saved(saved, format!("{action} attached to {flow} at {trigger}"), next, &edit.save, flows, screen).await
 }
 
-async fn pin(flow: String, attachment: String, version: String, edit: EditArgs, screen: &Screen) -> Result<(), Stop> {
+async fn pin(
+    flow: String,
+    attachment: String,
+    version: String,
+    config: Option<PathBuf>,
+    edit: EditArgs,
+    screen: &Screen,
+) -> Result<(), Stop> {
+    let config = config.map(|file| file::read_config(Some(&file))).transpose()?.map(json::to_struct);
     let request = control::PinAttachmentRequest {
         tenant: edit.save.tenant.tenant.clone(),
         flow: flow.clone(),
@@ -208,6 +300,7 @@ async fn pin(flow: String, attachment: String, version: String, edit: EditArgs, 
         version: version.clone(),
         etag: edit.etag.clone(),
         request_id: edit.save.request.request_id.clone(),
+        config,
     };
     let mut flows = edit.save.control.flows().await?;
     let saved = flows.pin_attachment(request).await?.into_inner().saved;
@@ -221,29 +314,45 @@ async fn show_saved(
     done: String,
     next: String,
     args: &SaveArgs,
-    mut flows: FlowServiceClient<Wire>,
+    flows: FlowServiceClient<Wire>,
     screen: &Screen,
 ) -> Result<(), Stop> {
     let mut saved = Saved { done, next, ..Saved::from(required(saved).ctx("saved")?) };
-    if !args.no_wait && saved.rollout.waiting > 0 {
-        let all = saved.rollout.have + saved.rollout.waiting;
-        let progress = screen.progress(format!("revision {} is saved; waiting for {all} executors", saved.revision));
-        let mut request = tonic::Request::new(control::GetRolloutRequest {
-            tenant: args.tenant.tenant.clone(),
-            flow: saved.flow.clone(),
-            revision: saved.revision,
-            wait: Some(to_duration(ROLLOUT_WAIT)),
-        });
-        request.set_timeout(ROLLOUT_WAIT + ROLLOUT_SLACK);
-        let answer = flows.get_rollout(request).await;
-        drop(progress);
-        match answer {
-            Ok(answer) => saved.rollout = answer.into_inner().rollout.into(),
-            // The save is done: that its rollout cannot be watched does not undo it.
-            Err(status) => screen.warn(&format!("the rollout cannot be watched: {}", status.message())),
-        }
-        saved.waited = true;
-    }
+    (saved.rollout, saved.waited) = wait(&saved.flow, saved.revision, saved.rollout, args, flows, screen).await;
     screen.show(&saved);
     Ok(())
+}
+
+/// Waits until the last executor has heard, but for `--no-wait` and not for ever; how far it is then, and whether it was
+/// waited for.
+async fn wait(
+    flow: &str,
+    revision: u64,
+    rollout: Rollout,
+    args: &SaveArgs,
+    mut flows: FlowServiceClient<Wire>,
+    screen: &Screen,
+) -> (Rollout, bool) {
+    if args.no_wait || rollout.waiting == 0 {
+        return (rollout, false);
+    }
+    let all = rollout.have + rollout.waiting;
+    let progress = screen.progress(format!("revision {revision} is saved; waiting for {all} executors"));
+    let mut request = tonic::Request::new(control::GetRolloutRequest {
+        tenant: args.tenant.tenant.clone(),
+        flow: flow.to_owned(),
+        revision,
+        wait: Some(to_duration(ROLLOUT_WAIT)),
+    });
+    request.set_timeout(ROLLOUT_WAIT + ROLLOUT_SLACK);
+    let answer = flows.get_rollout(request).await;
+    drop(progress);
+    match answer {
+        Ok(answer) => (answer.into_inner().rollout.into(), true),
+        Err(status) => {
+            // The save is done: that its rollout cannot be watched does not undo it.
+            screen.warn(&format!("the rollout cannot be watched: {}", status.message()));
+            (rollout, true)
+        }
+    }
 }

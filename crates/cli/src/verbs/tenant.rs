@@ -1,19 +1,22 @@
 //! `sluice tenant`
 
-use super::{PageArgs, RequestId};
+use super::{
+    Etag, PageArgs, RequestId,
+    flow::{ROLLOUT_SLACK, ROLLOUT_WAIT},
+};
 use crate::{
     client::{ControlUrl, TenantArg},
     screen::Screen,
     stop::Stop,
     view::{
         Page,
-        tenant::{Origin, OriginChanged, Tenant},
+        tenant::{BreakGlass, Origin, OriginChanged, Tenant, TenantShown},
     },
 };
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use sluice_api::{
     control::v1 as control,
-    convert::{Ctx as _, required},
+    convert::{Ctx as _, required, to_duration},
 };
 
 #[derive(Debug, Subcommand)]
@@ -34,9 +37,42 @@ pub(crate) enum Command {
         #[command(flatten)]
         control: ControlUrl,
     },
+    /// Show a tenant
+    Show {
+        /// The tenant's slug
+        #[arg(env = "SLUICE_TENANT")]
+        tenant: String,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
+    /// Turn a tenant's custom Actions off (break-glass on), or on again
+    BreakGlass {
+        /// Whether the switch is on, and custom Actions are skipped
+        switch: Switch,
+        #[command(flatten)]
+        tenant: TenantArg,
+        /// Do not wait for the executors
+        #[arg(long)]
+        no_wait: bool,
+        #[command(flatten)]
+        etag: Etag,
+        #[command(flatten)]
+        request: RequestId,
+        #[command(flatten)]
+        control: ControlUrl,
+    },
     /// Say where a tenant's Actions may send users
     #[command(subcommand)]
     RedirectOrigins(Origins),
+}
+
+/// A position of the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Custom Actions are skipped
+    On,
+    /// They run
+    Off,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +84,8 @@ pub(crate) enum Origins {
         #[command(flatten)]
         tenant: TenantArg,
         #[command(flatten)]
+        etag: Etag,
+        #[command(flatten)]
         request: RequestId,
         #[command(flatten)]
         control: ControlUrl,
@@ -58,6 +96,8 @@ pub(crate) enum Origins {
         origin: String,
         #[command(flatten)]
         tenant: TenantArg,
+        #[command(flatten)]
+        etag: Etag,
         #[command(flatten)]
         request: RequestId,
         #[command(flatten)]
@@ -87,6 +127,22 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
             let entries = answer.tenants.into_iter().map(Tenant::try_from).collect::<Result<_, _>>()?;
             screen.show(&Page::<Tenant> { entries, next_page_token: answer.next_page_token });
         }
+        Command::Show { tenant, control } => {
+            let answer = control.tenants().await?.get_tenant(control::GetTenantRequest { tenant }).await?.into_inner();
+            screen.show(&TenantShown(Tenant::try_from(required(answer.tenant).ctx("tenant")?)?));
+        }
+        Command::BreakGlass { switch, tenant: TenantArg { tenant }, no_wait, etag, request, control } => {
+            let mut request = tonic::Request::new(control::SetBreakGlassRequest {
+                tenant,
+                on: switch == Switch::On,
+                etag: etag.etag,
+                request_id: request.request_id,
+                wait: (!no_wait).then(|| to_duration(ROLLOUT_WAIT)),
+            });
+            request.set_timeout(ROLLOUT_WAIT + ROLLOUT_SLACK);
+            let answer = control.tenants().await?.set_break_glass(request).await?.into_inner();
+            screen.show(&BreakGlass::new(answer, !no_wait)?);
+        }
         Command::RedirectOrigins(command) => origins(command, screen).await?,
     }
     Ok(())
@@ -94,13 +150,15 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
 
 async fn origins(command: Origins, screen: &Screen) -> Result<(), Stop> {
     match command {
-        Origins::Add { origin, tenant: TenantArg { tenant }, request: RequestId { request_id }, control } => {
-            let request = control::AddRedirectOriginRequest { tenant: tenant.clone(), origin, request_id };
+        Origins::Add { origin, tenant: TenantArg { tenant }, etag: Etag { etag }, request, control } => {
+            let request_id = request.request_id;
+            let request = control::AddRedirectOriginRequest { tenant: tenant.clone(), origin, request_id, etag };
             let answer = control.tenants().await?.add_redirect_origin(request).await?.into_inner();
             screen.show(&OriginChanged { tenant, origin: answer.origin, allowed: true });
         }
-        Origins::Remove { origin, tenant: TenantArg { tenant }, request: RequestId { request_id }, control } => {
-            let request = control::RemoveRedirectOriginRequest { tenant: tenant.clone(), origin, request_id };
+        Origins::Remove { origin, tenant: TenantArg { tenant }, etag: Etag { etag }, request, control } => {
+            let request_id = request.request_id;
+            let request = control::RemoveRedirectOriginRequest { tenant: tenant.clone(), origin, request_id, etag };
             let answer = control.tenants().await?.remove_redirect_origin(request).await?.into_inner();
             screen.show(&OriginChanged { tenant, origin: answer.origin, allowed: false });
         }

@@ -5,7 +5,7 @@ use crate::{
     file,
     screen::Screen,
     stop::Stop,
-    trial::{Attempt, Trial},
+    trial::{Attempt, Redirects, Trial},
     view::case::{CaseResult, Cases},
 };
 use jiff::Timestamp;
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// An origin that redirects may lead to, may be given several times; without it any https origin will do
     #[arg(long, value_name = "ORIGIN", value_parser = Origin::parse)]
     redirect_origin: Vec<Origin>,
+    /// Let redirects of --input lead to localhost by http, as where an operator sets redirect.http_localhost
+    #[arg(long, requires = "input")]
+    http_localhost: bool,
 }
 
 fn now(text: &str) -> Result<Timestamp, String> {
@@ -44,7 +47,8 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let package = file::read_package(&args.package)?;
     let progress = screen.progress(format!("compiling {}", package.manifest.slug));
     let origins = (!args.redirect_origin.is_empty()).then_some(args.redirect_origin);
-    let trial = Trial::prepare(package, origins).await?;
+    let redirects = Redirects { origins, http_localhost: args.http_localhost };
+    let trial = Trial::prepare(package, redirects).await?;
     drop(progress);
     let Some(input) = &args.input else {
         return cases(&trial, screen).await;

@@ -26,6 +26,7 @@ fn every_verb_takes_json_at_its_end() {
         "sluice test dir --json",
         "sluice action publish dir --tenant a --json",
         "sluice audit list --tenant a --json",
+        "sluice executor list --json",
     ] {
         assert!(parse(line).is_ok_and(|cli| cli.json), "{line}");
     }
@@ -49,7 +50,10 @@ fn what_contradicts_itself_is_bad_usage() {
     assert_eq!(refused("sluice flow attach login --tenant a --action x@1.0.0"), ErrorKind::MissingRequiredArgument);
     assert_eq!(refused("sluice audit list --tenant a --since yesterday"), ErrorKind::ValueValidation);
     assert_eq!(refused("sluice tenant list --control-url ftp://x"), ErrorKind::ValueValidation);
-    assert_eq!(refused("sluice flow rollback login"), ErrorKind::InvalidSubcommand);
+    assert_eq!(refused("sluice flow rollback login --tenant a"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("sluice flow update login at-1 --tenant a --enabled maybe"), ErrorKind::InvalidValue);
+    assert_eq!(refused("sluice action revoke gate --tenant a"), ErrorKind::ValueValidation);
+    assert_eq!(refused("sluice tenant break-glass maybe --tenant a"), ErrorKind::InvalidValue);
 }
 
 #[test]

@@ -17,12 +17,14 @@ use sluice_model::{Error, Limits, OutcomeKind, Trigger, version::ActionKind, ver
 /// `{slug, name, kind, triggers, attached, newest}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Action {
-    slug: String,
-    name: String,
-    kind: ActionKind,
+    pub(super) slug: String,
+    pub(super) name: String,
+    pub(super) kind: ActionKind,
     triggers: Vec<String>,
-    attached: u32,
-    newest: String,
+    pub(super) attached: u32,
+    pub(super) newest: String,
+    #[serde(skip)]
+    pub(super) etag: String,
 }
 
 impl TryFrom<control::Action> for Action {
@@ -36,6 +38,7 @@ impl TryFrom<control::Action> for Action {
             triggers: action.triggers,
             attached: action.attached,
             newest: action.newest,
+            etag: action.etag,
         })
     }
 }
@@ -57,7 +60,8 @@ impl Entry for Action {
     }
 }
 
-/// `{version, name, triggers, outcomes | null, limits: {cpu_ms, wall_ms}, digest, published_at, published_by}`
+/// `{version, name, triggers, outcomes | null, limits: {cpu_ms, wall_ms}, digest, published_at, published_by, deprecated,
+/// yanked, revoked, etag}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Version {
     version: String,
@@ -68,12 +72,34 @@ pub(crate) struct Version {
     digest: String,
     published_at: Timestamp,
     published_by: String,
+    deprecated: bool,
+    yanked: bool,
+    revoked: bool,
+    etag: String,
+}
+
+impl Version {
+    /// Its number.
+    pub(super) fn number(&self) -> &str {
+        &self.version
+    }
+
+    /// What is said of it, in a word; the strongest alone.
+    pub(super) fn state(&self) -> &'static str {
+        match (self.revoked, self.yanked, self.deprecated) {
+            (true, _, _) => "revoked",
+            (_, true, _) => "yanked",
+            (_, _, true) => "deprecated",
+            _ => "-",
+        }
+    }
 }
 
 impl TryFrom<wire::Version> for Version {
     type Error = Stop;
 
     fn try_from(version: wire::Version) -> Result<Version, Stop> {
+        let etag = version.etag.clone();
         let read = ActionVersion::try_from(version)?;
         Ok(Version {
             version: read.version.to_string(),
@@ -84,18 +110,23 @@ impl TryFrom<wire::Version> for Version {
             digest: read.content_digest,
             published_at: read.published_at,
             published_by: read.published_by,
+            deprecated: read.deprecated,
+            yanked: read.yanked,
+            revoked: read.revoked,
+            etag,
         })
     }
 }
 
 impl Entry for Version {
     const NONE: &'static str = "There is no version.";
-    const COLUMNS: &'static [&'static str] = &["VERSION", "PUBLISHED", "BY", "DIGEST", "TRIGGERS"];
+    const COLUMNS: &'static [&'static str] = &["VERSION", "STATE", "PUBLISHED", "BY", "DIGEST", "TRIGGERS"];
 
     fn row(&self, look: &Look) -> Vec<Cell> {
         let triggers: Vec<&str> = self.triggers.iter().map(|t| t.as_str()).collect();
         vec![
             Cell::new(&self.version),
+            Cell::new(self.state()),
             Cell::new(look.time(self.published_at)),
             Cell::new(&self.published_by),
             Cell::new(short(&self.digest)),

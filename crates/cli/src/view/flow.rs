@@ -28,6 +28,20 @@ impl From<Option<wire::Rollout>> for Rollout {
     }
 }
 
+impl Rollout {
+    /// How far something is, for people: `live on` so many of so many executors.
+    pub(super) fn told(self, look: &Look, waited: bool, what: &str) -> String {
+        let Rollout { have, waiting } = self;
+        let all = u64::from(have) + u64::from(waiting);
+        match (all, waiting) {
+            (0, _) => "no executor is connected: those that come will hear of it".to_owned(),
+            (_, 0) => look.good(&format!("{what} {have} of {}", count(all, "executor"))),
+            _ if waited => look.warning(&format!("{what} {have} of {}; the others follow", count(all, "executor"))),
+            _ => format!("{what} {have} of {} so far", count(all, "executor")),
+        }
+    }
+}
+
 /// What a save tells: `{flow, revision, etag, attachment, warnings, rollout: {have, waiting}}`. `attachment` is null where
 /// the save is not about one.
 #[derive(Clone, Debug, Serialize)]
@@ -67,15 +81,9 @@ impl From<control::SavedFlow> for Saved {
 
 impl View for Saved {
     fn render(&self, look: &Look) -> String {
-        let Rollout { have, waiting } = self.rollout;
-        let all = u64::from(have) + u64::from(waiting);
-        let live = match (all, waiting) {
-            (0, _) => "no executor is connected: it is live when one is".to_owned(),
-            (_, 0) => look.good(&format!("live on {have} of {}", count(all, "executor"))),
-            _ if self.waited => {
-                look.warning(&format!("live on {have} of {}; the others follow", count(all, "executor")))
-            }
-            _ => format!("live on {have} of {} so far", count(all, "executor")),
+        let live = match self.rollout {
+            Rollout { have: 0, waiting: 0 } => "no executor is connected: it is live when one is".to_owned(),
+            rollout => rollout.told(look, self.waited, "live on"),
         };
         let mut text = format!("{} {}: revision {}, {live}\n", look.good("✓"), self.done, self.revision);
         if let Some(attachment) = &self.attachment {
@@ -111,7 +119,7 @@ struct Slot {
 
 /// `{attachment, slug, version, position, enabled, config, on_error, on_unavailable, wall_ms | null}`
 #[derive(Clone, Debug, Serialize)]
-struct Attachment {
+pub(super) struct Attachment {
     attachment: String,
     slug: String,
     version: String,

@@ -1,6 +1,6 @@
 //! Tenants and where they may send their users.
 
-use super::{Cell, Entry};
+use super::{Cell, Entry, flow::Rollout};
 use crate::{
     screen::{Look, View},
     stop::Stop,
@@ -12,11 +12,13 @@ use sluice_api::{
     convert::{Ctx as _, required, timestamp},
 };
 
-/// `{tenant, created_at}`
+/// `{tenant, created_at, break_glass, etag}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Tenant {
     tenant: String,
     created_at: Timestamp,
+    break_glass: bool,
+    etag: String,
 }
 
 impl TryFrom<control::Tenant> for Tenant {
@@ -24,7 +26,7 @@ impl TryFrom<control::Tenant> for Tenant {
 
     fn try_from(tenant: control::Tenant) -> Result<Tenant, Stop> {
         let created_at = required(tenant.created_at).and_then(timestamp).ctx("created_at")?;
-        Ok(Tenant { tenant: tenant.tenant, created_at })
+        Ok(Tenant { tenant: tenant.tenant, created_at, break_glass: tenant.break_glass, etag: tenant.etag })
     }
 }
 
@@ -39,10 +41,57 @@ impl View for Tenant {
 
 impl Entry for Tenant {
     const NONE: &'static str = "There is no tenant yet: sluice tenant create NAME makes one.";
-    const COLUMNS: &'static [&'static str] = &["TENANT", "CREATED"];
+    const COLUMNS: &'static [&'static str] = &["TENANT", "CREATED", "CUSTOM ACTIONS"];
 
     fn row(&self, look: &Look) -> Vec<Cell> {
-        vec![Cell::new(&self.tenant), Cell::new(look.time(self.created_at)).faint()]
+        let actions = if self.break_glass { Cell::new("off (break-glass)").bad() } else { Cell::new("on").faint() };
+        vec![Cell::new(&self.tenant), Cell::new(look.time(self.created_at)).faint(), actions]
+    }
+}
+
+/// What `tenant show` tells, in the same JSON.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct TenantShown(pub(crate) Tenant);
+
+impl View for TenantShown {
+    fn render(&self, look: &Look) -> String {
+        let Tenant { tenant, created_at, break_glass, etag } = &self.0;
+        let actions = match break_glass {
+            true => look.bad("off: the break-glass switch is on, and custom Actions are skipped"),
+            false => "on".to_owned(),
+        };
+        format!("{}  made {}, etag {etag}\ncustom Actions: {actions}\n", look.strong(tenant), look.time(*created_at))
+    }
+}
+
+/// What a turn of the switch tells: `{tenant, break_glass, etag, rollout: {have, waiting}}`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BreakGlass {
+    tenant: String,
+    break_glass: bool,
+    etag: String,
+    rollout: Rollout,
+    /// Whether the last executor was waited for.
+    #[serde(skip)]
+    waited: bool,
+}
+
+impl BreakGlass {
+    pub(crate) fn new(answer: control::SetBreakGlassResponse, waited: bool) -> Result<BreakGlass, Stop> {
+        let control::Tenant { tenant, break_glass, etag, .. } = required(answer.tenant).ctx("tenant")?;
+        Ok(BreakGlass { tenant, break_glass, etag, rollout: answer.rollout.into(), waited })
+    }
+}
+
+impl View for BreakGlass {
+    fn render(&self, look: &Look) -> String {
+        let tenant = look.strong(&self.tenant);
+        let says = match self.break_glass {
+            true => format!("custom Actions of {tenant} are skipped"),
+            false => format!("custom Actions of {tenant} run"),
+        };
+        format!("{} {says}: {}\n", look.good("✓"), self.rollout.told(look, self.waited, "so on"))
     }
 }
 

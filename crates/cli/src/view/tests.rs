@@ -1,11 +1,14 @@
 //! The JSON forms, which scripts rely on, and the forms for people, side by side.
 
+mod edits;
+
 use super::{
     Entry, Page,
     action::{Action, PublishResult, Published, Version},
     audit::AuditEntry,
     case::{CaseResult, Cases},
     execution::Execution,
+    executor::Executor,
     flow::{Flow, FlowEntry, Saved},
     run::Run,
     tenant::{Origin, OriginChanged, Tenant},
@@ -53,8 +56,46 @@ fn warning() -> wire::Warning {
 }
 
 #[test]
+fn executors() {
+    use sluice_api::distribution::v1 as watch;
+    let plain = control::Executor {
+        executor: "executor-0198-a".into(),
+        epoch: 3,
+        sluice_version: "0.1.0".into(),
+        engine: Some(wire::EngineIdentity { engine: "a".repeat(64), base_image: "b".repeat(64) }),
+        subscription: control::SubscriptionKind::All.into(),
+        connected_at: at(0),
+        cursor: 17,
+        lag: Some(prost_types::Duration::default()),
+        ..Default::default()
+    };
+    let name =
+        |version: &str| watch::VersionName { tenant: "acme".into(), slug: "check".into(), version: version.into() };
+    let behind = control::Executor {
+        executor: "executor-0198-b".into(),
+        subscription: control::SubscriptionKind::OnDemand.into(),
+        tenants: vec!["acme".into()],
+        tenant_count: 1,
+        lag_commits: 2,
+        lag: Some(prost_types::Duration { seconds: 12, nanos: 500_000_000 }),
+        nacks: 4,
+        last_nack: Some(control::LastNack {
+            time: at(5),
+            cursor: 19,
+            cause: watch::NackCause::Unresolved.into(),
+            reason: "attachment att-1 pins check@9.9.9, which was never sent".into(),
+            resource: "flow revision acme/login/7".into(),
+        }),
+        missing_modules: vec![watch::MissingModule { version: Some(name("1.0.0")), reason: "no such bundle".into() }],
+        missing_module_count: 1,
+        ..plain.clone()
+    };
+    insta::assert_snapshot!("executor_list", both(&page::<Executor, _>(vec![plain, behind], "")));
+}
+
+#[test]
 fn tenants() {
-    let tenant = |name: &str| control::Tenant { tenant: name.into(), created_at: at(0) };
+    let tenant = |name: &str| control::Tenant { tenant: name.into(), created_at: at(0), ..control::Tenant::default() };
     insta::assert_snapshot!("tenant_created", both(&Tenant::try_from(tenant("acme")).unwrap()));
     insta::assert_snapshot!("tenant_list", both(&page::<Tenant, _>(vec![tenant("acme"), tenant("zoo")], "next")));
     insta::assert_snapshot!("tenant_list_empty", both(&page::<Tenant, control::Tenant>(Vec::new(), "")));
@@ -112,6 +153,7 @@ fn catalogue() {
         triggers: vec!["post-login".into(), "pre-user-registration".into()],
         attached: 2,
         newest: "1.2.0".into(),
+        etag: "a1".into(),
     };
     insta::assert_snapshot!("action_list", both(&page::<Action, _>(vec![action], "")));
     insta::assert_snapshot!("action_versions", both(&page::<Version, _>(vec![version("1.2.0"), version("1.0.0")], "")));
@@ -379,7 +421,10 @@ fn colours_are_only_for_those_who_see_them() {
     let text = saved(3, 0).render(&look);
     assert!(text.contains("\x1b[32m"), "{text:?}");
     assert!(!saved(3, 0).render(&Look::plain()).contains('\x1b'));
-    let table = page::<Tenant, _>(vec![control::Tenant { tenant: "acme".into(), created_at: at(0) }], "");
+    let table = page::<Tenant, _>(
+        vec![control::Tenant { tenant: "acme".into(), created_at: at(0), ..control::Tenant::default() }],
+        "",
+    );
     assert!(table.render(&look).contains('\x1b'));
     assert!(!table.render(&Look::plain()).contains('\x1b'));
 }

@@ -1,16 +1,25 @@
-//! A tenant's catalogue: Actions and their versions, published and shown.
+//! A tenant's catalogue: Actions and their versions, published, shown, marked and deleted.
+//!
+//! A version is never changed but for its marks, and never deleted: executable revisions may pin it, and its number is used
+//! for good. An Action that is deleted leaves the catalogue; what is published under its slug later is of the next
+//! generation, to which the versions before do not belong.
 
 pub mod cases;
+mod delete;
+mod mark;
 mod number;
 mod publish;
 mod refusal;
 
+pub(crate) use delete::Deletion;
+pub(crate) use mark::{Mark, Marked, Marking};
 pub(crate) use publish::{Publish, Publisher};
 
+use crate::etag;
 use crate::keys;
 use crate::rows::{self, Page, Row};
 use crate::shared::Shared;
-use crate::store::{Key, MAX_PAGE, Revision, Scan};
+use crate::store::{Batch, Key, MAX_PAGE, Revision, Scan};
 use crate::tenants::Tenants;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -39,6 +48,19 @@ struct ActionRow {
     kind: ActionKind,
     triggers: Vec<Trigger>,
     newest: Version,
+    /// How often an Action of this slug was deleted before.
+    #[serde(default)]
+    generation: u32,
+}
+
+/// A version as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct VersionRow {
+    #[serde(flatten)]
+    version: ActionVersion,
+    /// That of the Action that it was published as.
+    #[serde(default)]
+    generation: u32,
 }
 
 /// An Action in a list.
@@ -56,6 +78,8 @@ pub(crate) struct Action {
     pub(crate) attached: u32,
     /// Its highest version.
     pub(crate) newest: Version,
+    /// Its etag.
+    pub(crate) etag: String,
 }
 
 /// A version and the commit that wrote it.
@@ -65,6 +89,7 @@ pub(crate) struct Published {
     pub(crate) value: ActionVersion,
     /// The commit.
     pub(crate) revision: Revision,
+    generation: u32,
 }
 
 impl Published {
@@ -74,10 +99,17 @@ impl Published {
     }
 }
 
-impl From<Row<ActionVersion>> for Published {
-    fn from(row: Row<ActionVersion>) -> Published {
-        Published { value: row.value, revision: row.revision }
+impl From<Row<VersionRow>> for Published {
+    fn from(row: Row<VersionRow>) -> Published {
+        let VersionRow { version, generation } = row.value;
+        Published { value: version, revision: row.revision, generation }
     }
+}
+
+/// The etag of a version: it changes with its marks.
+pub(crate) fn etag_of(version: &ActionVersion) -> Result<String, Error> {
+    let ActionVersion { tenant, slug, version, published_at, deprecated, yanked, revoked, .. } = version;
+    etag::of(&(tenant, slug, version, published_at, deprecated, yanked, revoked))
 }
 
 /// Shows what is published.
@@ -99,11 +131,22 @@ impl Catalogue {
         let page = rows::scan::<ActionRow>(&*self.shared.store, scan).await?;
         let mut entries = Vec::with_capacity(page.entries.len());
         for row in page.entries {
-            let ActionRow { slug, name, kind, triggers, newest } = row.value;
-            let attached = self.attached(tenant, &slug).await?;
-            entries.push(Action { slug, name, kind, triggers, attached, newest });
+            entries.push(self.shown(tenant, row.value).await?);
         }
         Ok(Page { entries, next: page.next })
+    }
+
+    /// An Action. NOT_FOUND `ACTION_NOT_FOUND`.
+    pub(crate) async fn show_action(&self, tenant: &Slug, slug: &Slug) -> Result<Action, Error> {
+        self.tenants.get(tenant).await?;
+        let row = self.action(tenant, slug).await?;
+        self.shown(tenant, row.value).await
+    }
+
+    async fn shown(&self, tenant: &Slug, row: ActionRow) -> Result<Action, Error> {
+        let (etag, attached) = (etag::of(&row)?, self.attached(tenant, &row.slug).await?);
+        let ActionRow { slug, name, kind, triggers, newest, generation: _ } = row;
+        Ok(Action { slug, name, kind, triggers, attached, newest, etag })
     }
 
     /// In how many slots of newest flow revisions an Action is.
@@ -129,13 +172,22 @@ impl Catalogue {
         limit: usize,
     ) -> Result<Page<ActionVersion>, Error> {
         self.tenants.get(tenant).await?;
-        self.action(tenant, slug).await?;
-        let scan = Scan::of(keys::versions(tenant, slug)).descending().after(after).limit(limit);
-        let page = rows::scan::<ActionVersion>(&*self.shared.store, scan).await?;
-        Ok(Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
+        let generation = self.action(tenant, slug).await?.value.generation;
+        let (mut entries, mut after) = (Vec::new(), after);
+        loop {
+            // Those of former generations are passed over; a page is full all the same.
+            let scan = Scan::of(keys::versions(tenant, slug)).descending().after(after).limit(limit - entries.len());
+            let page = rows::scan::<VersionRow>(&*self.shared.store, scan).await?;
+            let own = page.entries.into_iter().map(|row| row.value).filter(|row| row.generation == generation);
+            entries.extend(own.map(|row| row.version));
+            match page.next {
+                Some(next) if entries.len() < limit => after = Some(next),
+                next => return Ok(Page { entries, next }),
+            }
+        }
     }
 
-    /// An exact version. NOT_FOUND `VERSION_NOT_FOUND`.
+    /// An exact version, also of an Action that was deleted: revisions may pin it. NOT_FOUND `VERSION_NOT_FOUND`.
     pub(crate) async fn get(&self, tenant: &Slug, slug: &Slug, version: &Version) -> Result<Published, Error> {
         let found = self.find(tenant, slug, version).await?;
         found.ok_or_else(|| not_found(slug, &version.to_string(), &format!("{slug} has no version {version}")))
@@ -148,38 +200,61 @@ impl Catalogue {
     }
 
     async fn find(&self, tenant: &Slug, slug: &Slug, version: &Version) -> Result<Option<Published>, Error> {
-        let row = rows::get(&*self.shared.store, &keys::version(tenant, slug, version)).await?;
+        let row = rows::get::<VersionRow>(&*self.shared.store, &keys::version(tenant, slug, version)).await?;
         Ok(row.map(Published::from))
     }
 
-    /// The version that a pin names: an exact one, or the highest that is not yanked and fits a range, or is a release
+    /// The version that a pin names: an exact one, or the highest that can be attached and fits a range, or is a release
     /// where nothing is said. NOT_FOUND `ACTION_NOT_FOUND`, `VERSION_NOT_FOUND`.
     pub(crate) async fn resolve(&self, tenant: &Slug, slug: &Slug, pin: &str) -> Result<Published, Error> {
         let asked = Pin::parse(pin).map_err(|wrong| Error::field("version", wrong))?;
-        self.action(tenant, slug).await?;
+        let generation = self.action(tenant, slug).await?.value.generation;
         if let Pin::Exact(version) = &asked {
-            return self.get(tenant, slug, version).await;
+            let found = self.find(tenant, slug, version).await?.filter(|found| found.generation == generation);
+            return found
+                .ok_or_else(|| not_found(slug, &version.to_string(), &format!("{slug} has no version {version}")));
         }
-        let mut after = None;
+        let (mut after, mut passed_over) = (None, 0_u32);
         loop {
             let scan = Scan::of(keys::versions(tenant, slug)).descending().after(after).limit(100);
-            let page = rows::scan::<ActionVersion>(&*self.shared.store, scan).await?;
-            let fits = |row: &Row<ActionVersion>| !row.value.yanked && asked.fits(&row.value.version);
-            if let Some(row) = page.entries.into_iter().find(fits) {
-                return Ok(row.into());
+            let page = rows::scan::<VersionRow>(&*self.shared.store, scan).await?;
+            for row in page.entries {
+                let VersionRow { version, generation: of } = &row.value;
+                if *of != generation || !asked.fits(&version.version) {
+                    continue;
+                }
+                if version.is_attachable() {
+                    return Ok(row.into());
+                }
+                passed_over += 1;
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None if pin.is_empty() => {
-                    return Err(not_found(
-                        slug,
-                        "",
-                        &format!("{slug} has no release, only prereleases; name one exactly"),
-                    ));
-                }
-                None => return Err(not_found(slug, pin, &format!("no version of {slug} fits {pin:?}"))),
+                None => break,
             }
         }
+        let message = match (pin, passed_over) {
+            ("" | "latest", 0) => format!("{slug} has no release, only prereleases; name one exactly"),
+            (_, 0) => format!("no version of {slug} fits {pin:?}"),
+            ("" | "latest", _) => format!("every release of {slug} is yanked or revoked"),
+            (_, _) => format!("every version of {slug} that fits {pin:?} is yanked or revoked"),
+        };
+        Err(not_found(slug, pin, &message))
+    }
+
+    /// Whether the Action of a version is still in the catalogue.
+    pub(crate) async fn is_listed(&self, version: &Published) -> Result<bool, Error> {
+        let action = self.find_action(&version.value.tenant, &version.value.slug).await?;
+        Ok(action.is_some_and(|action| action.value.generation == version.generation))
+    }
+
+    /// A batch that fails where an Action is being deleted meanwhile, and that makes such a deletion fail: for who begins
+    /// to use it. `None` where it is gone.
+    pub(crate) async fn hold(&self, batch: Batch, tenant: &Slug, slug: &Slug) -> Result<Option<Batch>, Error> {
+        let key = keys::action(tenant, slug);
+        // Written again as it is: its revision is what a deletion is guarded by.
+        let Some(row) = self.find_action(tenant, slug).await? else { return Ok(None) };
+        Ok(Some(batch.at(key.clone(), row.revision).put(key, rows::encode(&row.value)?)))
     }
 
     async fn action(&self, tenant: &Slug, slug: &Slug) -> Result<Row<ActionRow>, Error> {

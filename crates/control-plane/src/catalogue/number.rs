@@ -1,14 +1,14 @@
 //! Which version a publish makes: the next one, one that exists, or none because its number promises too much.
 
-use super::{ActionRow, Catalogue, Published};
+use super::{ActionRow, Catalogue, Published, VersionRow};
 use crate::keys;
 use crate::rows::{self, Row};
 use crate::store::Scan;
 use semver::Version;
 use serde_json::Value;
 use sluice_compiler::Package;
-use sluice_model::version::{ActionVersion, Bump, next_version};
-use sluice_model::{ConfigSchema, Error, Object, Slug, schema};
+use sluice_model::version::{Bump, next_version};
+use sluice_model::{Code, ConfigSchema, Error, Object, Slug, schema};
 
 /// What becomes of a package.
 pub(super) enum Numbered {
@@ -24,11 +24,24 @@ pub(super) struct Next {
     pub(super) version: Version,
     /// The Action as it is now; `None` where this is its first version.
     pub(super) action: Option<Row<ActionRow>>,
+    /// Where it is the first: how often an Action of its slug was deleted before.
+    pub(super) gone: Option<Row<u32>>,
+}
+
+impl Next {
+    /// The generation that the version belongs to.
+    pub(super) fn generation(&self) -> u32 {
+        match (&self.action, &self.gone) {
+            (Some(action), _) => action.value.generation,
+            (None, gone) => gone.as_ref().map_or(0, |gone| gone.value),
+        }
+    }
 }
 
 impl Catalogue {
     /// Numbers a package. The content of the newest version is that version, unless a minor or a major one is asked for; an
-    /// exact version that exists is taken for the same if its content is.
+    /// exact version that exists is taken for the same if its content is. Versions of a deleted Action count as numbers that
+    /// are taken, and as nothing else.
     pub(super) async fn number(
         &self,
         tenant: &Slug,
@@ -40,37 +53,64 @@ impl Catalogue {
         let own = package.manifest.version.clone().map(Bump::Exact);
         let bump = asked.cloned().or(own).unwrap_or(Bump::Patch);
         let action = self.find_action(tenant, slug).await?;
-        let newest = match &action {
-            Some(action) => self.find(tenant, slug, &action.value.newest).await?,
-            None => None,
-        };
+        let gone = rows::get(&*self.shared.store, &keys::gone_action(tenant, slug)).await?;
+        let next = |version| Next { version, action: action.clone(), gone };
+        // The one that it may be already, and those that a number is counted from.
         let (same, existing) = match &bump {
             Bump::Exact(version) => {
                 let found = self.find(tenant, slug, version).await?;
-                let existing = found.iter().map(|found| found.value.version.clone()).collect();
+                let existing = found.iter().map(|found| found.value.version.clone()).collect::<Vec<_>>();
                 (found, existing)
             }
-            Bump::Patch => {
-                (newest.clone(), newest.iter().map(|newest| newest.value.version.clone()).collect::<Vec<_>>())
+            Bump::Patch | Bump::Minor | Bump::Major => {
+                let newest = match (&bump, &action) {
+                    (Bump::Patch, Some(action)) => self.find(tenant, slug, &action.value.newest).await?,
+                    _ => None,
+                };
+                (newest, self.highest(tenant, slug).await?.into_iter().collect())
             }
-            Bump::Minor | Bump::Major => (None, newest.iter().map(|newest| newest.value.version.clone()).collect()),
         };
-        if let Some(same) = same.filter(|same| same.value.content_digest == digest) {
-            return Ok(Numbered::Is(same));
+        let generation = action.as_ref().map(|action| action.value.generation);
+        match same {
+            Some(same) if Some(same.generation) != generation => {
+                let version = same.value.version;
+                let message =
+                    format!("version {version} was published before {slug} was deleted; no number is given twice");
+                let taken = Error::new(Code::AlreadyExists, "VERSION_EXISTS", message);
+                return Err(taken.with_field("version", "name one that does not exist yet, or leave it out"));
+            }
+            Some(same) if same.value.content_digest == digest => return Ok(Numbered::Is(same)),
+            _ => {}
         }
         let version = next_version(&existing, &bump)?;
-        self.check_promise(tenant, package, &version).await?;
-        Ok(Numbered::Becomes(Next { version, action }))
+        if let Some(generation) = generation {
+            self.check_promise(tenant, package, &version, generation).await?;
+        }
+        Ok(Numbered::Becomes(next(version)))
+    }
+
+    /// The highest version that was ever published under a slug.
+    async fn highest(&self, tenant: &Slug, slug: &Slug) -> Result<Option<Version>, Error> {
+        let scan = Scan::of(keys::versions(tenant, slug)).descending().limit(1);
+        let page = rows::scan::<VersionRow>(&*self.shared.store, scan).await?;
+        Ok(page.entries.into_iter().next().map(|row| row.value.version.version))
     }
 
     /// A version that semver calls compatible with the one before it must take every config that that one takes.
-    async fn check_promise(&self, tenant: &Slug, package: &Package, version: &Version) -> Result<(), Error> {
+    async fn check_promise(
+        &self,
+        tenant: &Slug,
+        package: &Package,
+        version: &Version,
+        generation: u32,
+    ) -> Result<(), Error> {
         let slug = &package.manifest.slug;
         let lower =
             Scan::of(keys::versions(tenant, slug)).descending().after(Some(keys::version(tenant, slug, version)));
-        let page = rows::scan::<ActionVersion>(&*self.shared.store, lower.limit(100)).await?;
-        // Prereleases promise nothing.
-        let before = page.entries.into_iter().map(|row| row.value).find(|found| found.version.pre.is_empty());
+        let page = rows::scan::<VersionRow>(&*self.shared.store, lower.limit(100)).await?;
+        // Prereleases promise nothing, and neither does an Action that was deleted.
+        let own = page.entries.into_iter().map(|row| row.value).filter(|row| row.generation == generation);
+        let before = own.map(|row| row.version).find(|found| found.version.pre.is_empty());
         let Some(before) = before.filter(|before| promises(&before.version, version)) else { return Ok(()) };
         let old = stored(before.schema.as_ref())?;
         let found = schema::compatibility(old.as_ref(), package.schema.as_ref());

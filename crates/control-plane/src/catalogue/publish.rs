@@ -5,7 +5,7 @@
 //! number takes the next one.
 
 use super::number::{Next, Numbered};
-use super::{ActionRow, Catalogue, Published, TEMPLATE_SLUGS, cases, refusal};
+use super::{ActionRow, Catalogue, Published, TEMPLATE_SLUGS, VersionRow, cases, refusal};
 use crate::audit::outbox;
 use crate::flows::Warning;
 use crate::keys;
@@ -224,12 +224,17 @@ impl Publisher {
     /// Nothing is new; only the answer is kept where the caller may ask again.
     async fn unchanged(&self, found: Published, keep: Keep) -> Result<Option<PublishedAs>, Error> {
         let version = found.value.clone();
-        let answer = Answer {
-            slug: version.slug.clone(),
-            version: version.version.clone(),
-            created: false,
-            warnings: Vec::new(),
-        };
+        let mut warnings = Vec::new();
+        if !version.is_attachable() {
+            let state = if version.revoked { "revoked" } else { "yanked" };
+            let message = format!(
+                "version {} has this content already and is {state}; ask for a patch by its number, or for a minor or \
+                 major version, to publish it anew",
+                version.version
+            );
+            warnings.push(Warning::new(&format!("version_{state}"), message));
+        }
+        let answer = Answer { slug: version.slug.clone(), version: version.version.clone(), created: false, warnings };
         if keep.is_asked() {
             let batch = Batch::new().at(found.key(), found.revision);
             let batch = keep.keep(batch, &answer, self.shared.clock.now())?;
@@ -252,6 +257,7 @@ impl Publisher {
         next: Next,
         keep: Keep,
     ) -> Result<Option<PublishedAs>, Error> {
+        let generation = next.generation();
         let bundle_digest = self.blobs.put(built.bundle.to_bytes()).await?.to_string();
         let now = self.shared.clock.now();
         let manifest = &package.manifest;
@@ -273,11 +279,16 @@ impl Publisher {
             published_by: who.to_owned(),
             deprecated: false,
             yanked: false,
+            revoked: false,
         };
-        let action_key = keys::action(tenant, &version.slug);
-        let (batch, action) = match next.action {
-            Some(row) => (Batch::new().at(action_key.clone(), row.revision), Some(row.value)),
-            None => (Batch::new().absent(action_key.clone()), None),
+        let (action_key, gone_key) = (keys::action(tenant, &version.slug), keys::gone_action(tenant, &version.slug));
+        let (batch, action) = match (next.action, next.gone) {
+            (Some(row), _) => (Batch::new().at(action_key.clone(), row.revision), Some(row.value)),
+            (None, Some(gone)) => {
+                let batch = Batch::new().absent(action_key.clone()).at(gone_key.clone(), gone.revision);
+                (batch.delete(gone_key), None)
+            }
+            (None, None) => (Batch::new().absent(action_key.clone()).absent(gone_key), None),
         };
         let action = match action {
             Some(action) if action.newest > version.version => action,
@@ -287,6 +298,7 @@ impl Publisher {
                 kind: ActionKind::Custom,
                 triggers: version.triggers.clone(),
                 newest: version.version.clone(),
+                generation,
             },
         };
         let mut record = AuditRecord::new(now, AuditKind::ActionPublished, tenant.clone(), who);
@@ -302,7 +314,7 @@ impl Publisher {
         let batch = batch
             .exists(keys::tenant(tenant))
             .absent(version_key.clone())
-            .put(version_key, rows::encode(&version)?)
+            .put(version_key, rows::encode(&VersionRow { version: version.clone(), generation })?)
             // Written again where it is the same: it is what two publishes race for.
             .put(action_key, rows::encode(&action)?)
             .put(keys::bundle(tenant, &version.bundle_digest), Vec::new())

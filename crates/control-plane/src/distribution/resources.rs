@@ -1,7 +1,7 @@
 //! What a state is made of, read from the store.
 
 use crate::catalogue::Catalogue;
-use crate::flows::{find_head, find_revision, replaced_at};
+use crate::flows::{FlowHead, GoneFlow, find_head, find_revision, replaced_at};
 use crate::keys;
 use crate::rows;
 use crate::shared::Shared;
@@ -27,6 +27,13 @@ pub(crate) enum Resource {
         /// When it stops being executable; `None` for the newest.
         expires_at: Option<Timestamp>,
     },
+}
+
+impl Resource {
+    /// Whether it is a revision that cannot be executed any more.
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        matches!(self, Resource::Revision { expires_at: Some(at), .. } if *at <= now)
+    }
 }
 
 /// Something that is gone.
@@ -66,15 +73,39 @@ impl Resources {
         Ok(rows::Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
     }
 
-    /// A page of a tenant's flows, by slug.
+    /// A page of a tenant's flows, by slug. On the last are those too that were deleted so lately that their last revision
+    /// can still be executed.
     pub(super) async fn flows(&self, tenant: &Slug, after: Option<Key>) -> Result<rows::Page<Slug>, Error> {
         let scan = Scan::of(keys::flows(tenant)).after(after).limit(MAX_PAGE);
-        let page = rows::scan::<crate::flows::FlowHead>(&*self.shared.store, scan).await?;
-        Ok(rows::Page { entries: page.entries.into_iter().map(|row| row.value.flow).collect(), next: page.next })
+        let page = rows::scan::<FlowHead>(&*self.shared.store, scan).await?;
+        let mut entries: Vec<Slug> = page.entries.into_iter().map(|row| row.value.flow).collect();
+        if page.next.is_none() {
+            self.gone_flows(tenant, &mut entries).await?;
+        }
+        Ok(rows::Page { entries, next: page.next })
     }
 
-    /// Everything of a flow that can be executed: its newest revision, and `also` those of its former ones. The versions
-    /// that they pin stand before them, unless they were told already.
+    async fn gone_flows(&self, tenant: &Slug, found: &mut Vec<Slug>) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page =
+                rows::scan::<GoneFlow>(&*self.shared.store, Scan::of(keys::gone_flows(tenant)).after(after)).await?;
+            let gone = page.entries.into_iter().map(|row| row.value).filter(|gone| !self.expired(gone.deleted_at));
+            found.extend(gone.map(|gone| gone.flow));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A version, whatever pins it.
+    pub(super) async fn version(&self, tenant: &Slug, slug: &Slug, version: &Version) -> Result<Resource, Error> {
+        Ok(Resource::Version(Box::new(self.catalogue.get(tenant, slug, version).await?.value)))
+    }
+
+    /// Everything of a flow that can be executed: its newest revision, unless it was deleted, and `also` those of its
+    /// former ones. The versions that they pin stand before them, unless they were told already.
     pub(super) async fn flow(
         &self,
         tenant: &Slug,
@@ -82,13 +113,12 @@ impl Resources {
         also: Also<'_>,
         told: &mut Told,
     ) -> Result<Vec<Resource>, Error> {
-        let Some(head) = find_head(&self.shared, tenant, flow).await? else { return Ok(Vec::new()) };
-        let newest = head.value.revision;
+        let newest = find_head(&self.shared, tenant, flow).await?.map(|head| head.value.revision);
         let mut numbers = match also {
             Also::All => self.executable(tenant, flow, newest).await?,
-            Also::These(numbers) => numbers.iter().copied().filter(|number| *number < newest).collect(),
+            Also::These(numbers) => numbers.iter().copied().filter(|number| Some(*number) != newest).collect(),
         };
-        numbers.push(newest);
+        numbers.extend(newest);
         let mut found = Vec::new();
         for number in numbers {
             let Some(row) = find_revision(&self.shared, tenant, flow, number).await? else { continue };
@@ -103,7 +133,7 @@ impl Resources {
     }
 
     /// The former revisions that can still be executed, oldest first.
-    async fn executable(&self, tenant: &Slug, flow: &Slug, newest: u64) -> Result<Vec<u64>, Error> {
+    async fn executable(&self, tenant: &Slug, flow: &Slug, newest: Option<u64>) -> Result<Vec<u64>, Error> {
         let mut found = Vec::new();
         let mut after = None;
         loop {
@@ -119,7 +149,7 @@ impl Resources {
                         found.reverse();
                         return Ok(found);
                     }
-                    Some(number) if number < newest => found.push(number),
+                    Some(number) if Some(number) != newest => found.push(number),
                     _ => {}
                 }
             }

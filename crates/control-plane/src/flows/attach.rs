@@ -1,13 +1,13 @@
 //! Attaching an Action to a slot.
 
-use super::save::Draft;
+use super::save::{Draft, Edit};
 use super::{config, warnings_of};
-use crate::catalogue::Catalogue;
+use crate::store::Batch;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_model::limits::{MAX_ATTACHMENTS_A_SLOT, MAX_WALL_MS};
 use sluice_model::version::ActionVersion;
-use sluice_model::{Attachment, AuditRecord, Code, Error, FlowRevision, Object, OnFailure, Slot, Slug, Trigger};
+use sluice_model::{Attachment, AuditKind, Code, Error, Object, OnFailure, Slot, Slug, Trigger};
 
 /// The letters of an attachment's id: none that are taken for another.
 const ID_LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -43,16 +43,10 @@ pub(crate) struct Attach {
 
 impl Attach {
     /// What it makes of a revision.
-    pub(super) async fn draft(
-        &self,
-        catalogue: &Catalogue,
-        newest: &FlowRevision,
-        mut record: AuditRecord,
-    ) -> Result<Draft, Error> {
-        if let Some(wall_ms) = self.wall_ms.filter(|ms| !(1..=MAX_WALL_MS).contains(ms)) {
-            return Err(Error::field("wall_ms", format!("is {wall_ms}; it takes 1 to {MAX_WALL_MS} milliseconds")));
-        }
-        let version = catalogue.resolve(&self.tenant, &self.slug, &self.version).await?;
+    pub(super) async fn draft(&self, edit: Edit<'_>) -> Result<Draft, Error> {
+        let wall_ms = self.wall_ms.map(check_wall).transpose()?;
+        let version = edit.catalogue.resolve(&self.tenant, &self.slug, &self.version).await?;
+        check_attachable(&version.value)?;
         check_trigger(&version.value, self.trigger)?;
         config::check(&version.value, &self.config)?;
         let attachment = Attachment {
@@ -63,22 +57,38 @@ impl Attach {
             config: self.config.clone(),
             on_error: self.on_error.unwrap_or(OnFailure::Block),
             on_unavailable: self.on_unavailable.unwrap_or(OnFailure::Block),
-            wall_ms: self.wall_ms,
+            wall_ms,
         };
-        let mut slots = newest.slots.clone();
+        let mut slots = edit.newest.slots.clone();
         let slot = slot_of(&mut slots, self.trigger);
         let place = place(slot, self.position)?;
-        record.trigger = Some(self.trigger);
-        record.attachment = Some(attachment.id.clone());
-        record.slug = Some(self.slug.clone());
-        record.version = Some(attachment.version.clone());
+        let mut record = edit.about(AuditKind::ActionAttached, self.trigger, &attachment);
         record.to = Some(pictured(&attachment, place + 1, &version.value)?);
         let warnings = warnings_of(&attachment, &version.value);
         let id = attachment.id.clone();
         slot.attachments.insert(place, attachment);
-        let relied_on = vec![(version.key(), version.revision)];
-        Ok(Draft { slots, attachment: id, warnings, record, relied_on })
+        let relied_on = Batch::new().at(version.key(), version.revision);
+        Ok(Draft { attachment: Some(id), warnings, relied_on, ..Draft::of(slots, record) })
     }
+}
+
+/// An attachment's own limit by the clock.
+pub(super) fn check_wall(wall_ms: u32) -> Result<u32, Error> {
+    match wall_ms {
+        1..=MAX_WALL_MS => Ok(wall_ms),
+        _ => Err(Error::field("wall_ms", format!("is {wall_ms}; it takes 1 to {MAX_WALL_MS} milliseconds"))),
+    }
+}
+
+/// Whether a version may be attached anew: FAILED_PRECONDITION `VERSION_REVOKED`, `VERSION_YANKED`.
+pub(super) fn check_attachable(version: &ActionVersion) -> Result<(), Error> {
+    let named = format!("{}@{}", version.slug, version.version);
+    let (reason, message) = match (version.revoked, version.yanked) {
+        (true, _) => ("VERSION_REVOKED", format!("the platform has revoked {named}; attach another version")),
+        (false, true) => ("VERSION_YANKED", format!("{named} is yanked; attach another version")),
+        (false, false) => return Ok(()),
+    };
+    Err(Error::precondition(reason, message).about("version", named))
 }
 
 /// Whether a version may stand at a trigger: it is made for it, and declares nothing that is not allowed there.
@@ -107,7 +117,7 @@ pub(super) fn check_trigger(version: &ActionVersion, trigger: Trigger) -> Result
 }
 
 /// The slot of a trigger, made where there is none. Slots stand in the order in which a sign-in comes to them.
-fn slot_of(slots: &mut Vec<Slot>, trigger: Trigger) -> &mut Slot {
+pub(super) fn slot_of(slots: &mut Vec<Slot>, trigger: Trigger) -> &mut Slot {
     let place = match slots.binary_search_by_key(&trigger, |slot| slot.trigger) {
         Ok(place) => place,
         Err(place) => {

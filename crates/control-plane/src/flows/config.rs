@@ -26,8 +26,9 @@ fn marks_secrets(schema: &Value) -> bool {
 /// Checks a config; the error has one field for each mistake, such as `config/domains/0`.
 pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<(), Error> {
     let parsed = parsed(version.schema.as_ref())?;
-    let found = match schema::validate(parsed.as_ref(), &Value::Object(config.clone())) {
-        Ok(_filled) => return Ok(()),
+    let config = Value::Object(config.clone());
+    let found = match schema::validate(parsed.as_ref(), &config) {
+        Ok(_filled) => parsed.map(|schema| schema.check_unhidden(&config)).unwrap_or_default(),
         Err(found) => found,
     };
     let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));
@@ -50,4 +51,37 @@ pub(super) fn shown(schema: Option<&Object>, config: &Object) -> Result<Object, 
 pub(super) fn would_uncover(from: &ActionVersion, to: &ActionVersion, config: &Object) -> Result<bool, Error> {
     let hidden = shown(from.schema.as_ref(), config)?;
     Ok(shown(to.schema.as_ref(), &hidden)? != shown(to.schema.as_ref(), config)?)
+}
+
+/// A config that takes the place of another, whose secrets it may have as they were shown; checked. `from` is the version
+/// that the former config was shown by, `to` the one that the new config is for.
+pub(super) fn replaced(
+    from: &ActionVersion,
+    former: &Object,
+    to: &ActionVersion,
+    sent: &Object,
+) -> Result<Object, Error> {
+    let mut config = Value::Object(sent.clone());
+    if let Some(schema) = parsed(from.schema.as_ref())? {
+        schema.unhide(&mut config, &Value::Object(former.clone()));
+    }
+    let config = match config {
+        Value::Object(config) => config,
+        // The schema marks the whole config.
+        _ => former.clone(),
+    };
+    check(to, &config)?;
+    if config != *sent && would_uncover(from, to, &config)? {
+        return Err(uncovers(from, to));
+    }
+    Ok(config)
+}
+
+/// The refusal of a version that would show a secret that another hides.
+pub(super) fn uncovers(from: &ActionVersion, to: &ActionVersion) -> Error {
+    let message = format!(
+        "{} marks a config field as secret that {} would show; send the config with it, or attach it anew",
+        from.version, to.version
+    );
+    Error::field("version", message)
 }

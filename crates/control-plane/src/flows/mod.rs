@@ -1,18 +1,26 @@
 //! Flows: what runs where, as immutable revisions.
 //!
-//! A change is a [`Change`]; [`save`](Flows::attach) reads the newest revision, lets the change make the next one, and
-//! commits it with its audit, guarded by the revision that was read. What executors get is told by `distribution`.
+//! A change makes a draft of the next revision from the newest; [`save`] reads the newest, and commits the draft with its
+//! audit, guarded by the revision that was read. What executors get is told by `distribution`.
 
 mod attach;
 mod config;
+mod delete;
+mod history;
 mod pin;
+mod rollback;
 mod rows;
 mod save;
+mod update;
 
 pub(crate) use attach::Attach;
+pub(crate) use delete::{Deleted, FlowDeletion};
+pub(crate) use history::{Past, ShownChange};
 pub(crate) use pin::Pinning;
-pub(crate) use rows::{FlowHead, etag_of, find_head, find_revision, replaced_at};
+pub(crate) use rollback::Rollback;
+pub(crate) use rows::{FlowHead, GoneFlow, Save, etag_of, find_gone, find_head, find_revision, replaced_at};
 pub(crate) use save::Saved;
+pub(crate) use update::{Detach, SlotBudget, Update};
 
 use crate::catalogue::Catalogue;
 use crate::keys;
@@ -21,6 +29,7 @@ use crate::rows::{Page, Row};
 use crate::shared::Shared;
 use crate::store::{Key, Revision, Scan};
 use crate::tenants::Tenants;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sluice_model::version::ActionVersion;
 use sluice_model::{Attachment, Error, FlowRevision, OnFailure, Slug};
@@ -37,7 +46,7 @@ pub(crate) struct Warning {
 }
 
 impl Warning {
-    fn new(code: &str, message: String) -> Warning {
+    pub(crate) fn new(code: &str, message: String) -> Warning {
         Warning { code: code.to_owned(), message, pointer: None }
     }
 }
@@ -48,6 +57,8 @@ pub(crate) struct Flows {
     shared: Shared,
     tenants: Tenants,
     catalogue: Catalogue,
+    /// How long a revision is executable past its replacement.
+    revision_ttl: SignedDuration,
 }
 
 /// A revision as it may be shown.
@@ -62,8 +73,8 @@ pub(crate) struct Shown {
 }
 
 impl Flows {
-    pub(crate) fn new(shared: Shared, tenants: Tenants, catalogue: Catalogue) -> Flows {
-        Flows { shared, tenants, catalogue }
+    pub(crate) fn new(shared: Shared, tenants: Tenants, catalogue: Catalogue, revision_ttl: SignedDuration) -> Flows {
+        Flows { shared, tenants, catalogue, revision_ttl }
     }
 
     /// The tenants that have the flows.
@@ -94,6 +105,45 @@ impl Flows {
         save::change(self, who, save::Change::Pin(pin), request.as_ref()).await
     }
 
+    /// Changes an attachment, but for its version.
+    pub(crate) async fn update(&self, who: &str, update: &Update, request_id: &str) -> Result<Saved, Error> {
+        let request = RequestId::of(Some(&update.tenant), request_id, "UpdateAttachment", update)?;
+        save::change(self, who, save::Change::Update(update), request.as_ref()).await
+    }
+
+    /// Takes an attachment out of its slot.
+    pub(crate) async fn detach(&self, who: &str, detach: &Detach, request_id: &str) -> Result<Saved, Error> {
+        let request = RequestId::of(Some(&detach.tenant), request_id, "DetachAction", detach)?;
+        save::change(self, who, save::Change::Detach(detach), request.as_ref()).await
+    }
+
+    /// Changes a slot's time.
+    pub(crate) async fn update_slot(&self, who: &str, slot: &SlotBudget, request_id: &str) -> Result<Saved, Error> {
+        let request = RequestId::of(Some(&slot.tenant), request_id, "UpdateSlot", slot)?;
+        save::change(self, who, save::Change::Slot(slot), request.as_ref()).await
+    }
+
+    /// Saves an earlier revision as the newest.
+    pub(crate) async fn roll_back(&self, who: &str, rollback: &Rollback, request_id: &str) -> Result<Saved, Error> {
+        let request = RequestId::of(Some(&rollback.tenant), request_id, "RollbackFlow", rollback)?;
+        save::change(self, who, save::Change::Rollback(rollback), request.as_ref()).await
+    }
+
+    /// Deletes a flow.
+    pub(crate) async fn delete(&self, who: &str, deletion: &FlowDeletion, request_id: &str) -> Result<Deleted, Error> {
+        let request = RequestId::of(Some(&deletion.tenant), request_id, "DeleteFlow", deletion)?;
+        let deleted = delete::delete(self, who, deletion, request.as_ref()).await;
+        if deleted.is_err() {
+            self.shared.metrics.saved("refused");
+        }
+        deleted
+    }
+
+    /// Until when a revision is executable that was replaced then.
+    pub(crate) fn executable_until(&self, replaced: Timestamp) -> Timestamp {
+        replaced + self.revision_ttl
+    }
+
     /// Shows a revision, 0 for the newest. NOT_FOUND `FLOW_NOT_FOUND`, `FLOW_REVISION_NOT_FOUND`.
     pub(crate) async fn get(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Shown, Error> {
         let row = self.revision(tenant, flow, revision).await?;
@@ -116,10 +166,20 @@ impl Flows {
         self.tenants.get(tenant).await?;
         let head = self.head(tenant, flow).await?;
         let revision = if revision == 0 { head.value.revision } else { revision };
-        find_revision(&self.shared, tenant, flow, revision).await?.ok_or_else(|| {
-            let message = format!("flow {flow} has no revision {revision}; its newest is {}", head.value.revision);
-            Error::not_found("FLOW_REVISION_NOT_FOUND", message).about("flow_revision", format!("{flow}/{revision}"))
-        })
+        let found = find_revision(&self.shared, tenant, flow, revision).await?;
+        found.ok_or_else(|| revision_not_found(flow, revision, head.value.revision))
+    }
+
+    /// The same for who may have begun with a revision: those of a flow that was deleted are found too, but for its newest.
+    pub(crate) async fn begun(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<FlowRevision, Error> {
+        self.tenants.get(tenant).await?;
+        if revision > 0
+            && let Some(gone) = find_gone(&self.shared, tenant, flow).await?
+        {
+            let found = find_revision(&self.shared, tenant, flow, revision).await?;
+            return Ok(found.ok_or_else(|| revision_not_found(flow, revision, gone.value.revision))?.value);
+        }
+        Ok(self.revision(tenant, flow, revision).await?.value)
     }
 
     /// The flows of a tenant, by slug.
@@ -130,10 +190,15 @@ impl Flows {
         Ok(Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
     }
 
-    /// The commit that made a revision, and its number, 0 asks for the newest.
-    pub(crate) async fn commit_of(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<(u64, Revision), Error> {
-        let row = self.revision(tenant, flow, revision).await?;
-        Ok((row.value.revision, row.revision))
+    /// The commit that deleted a flow, where this is one of its revisions.
+    pub(crate) async fn deletion_of(
+        &self,
+        tenant: &Slug,
+        flow: &Slug,
+        revision: u64,
+    ) -> Result<Option<Revision>, Error> {
+        let gone = find_gone(&self.shared, tenant, flow).await?;
+        Ok(gone.filter(|gone| (1..=gone.value.revision).contains(&revision)).map(|gone| gone.revision))
     }
 
     async fn head(&self, tenant: &Slug, flow: &Slug) -> Result<Row<FlowHead>, Error> {
@@ -144,9 +209,25 @@ impl Flows {
     }
 }
 
+fn revision_not_found(flow: &Slug, revision: u64, newest: u64) -> Error {
+    let message = format!("flow {flow} has no revision {revision}; its newest is {newest}");
+    Error::not_found("FLOW_REVISION_NOT_FOUND", message).about("flow_revision", format!("{flow}/{revision}"))
+}
+
 /// What is likely not what was meant with an attachment.
 fn warnings_of(attachment: &Attachment, version: &ActionVersion) -> Vec<Warning> {
     let mut found = Vec::new();
+    if version.revoked {
+        let message = format!(
+            "the platform has revoked version {} of {}: its runs end as revoked, and on_unavailable applies",
+            version.version, version.slug
+        );
+        found.push(Warning::new("version_revoked", message));
+    }
+    if version.yanked {
+        let message = format!("version {} of {} is yanked: it cannot be attached anew", version.version, version.slug);
+        found.push(Warning::new("version_yanked", message));
+    }
     if version.deprecated {
         let message = format!("version {} of {} is deprecated", version.version, version.slug);
         found.push(Warning::new("version_deprecated", message));

@@ -1,11 +1,11 @@
-//! Changing the version of an attachment.
+//! Changing the version of an attachment, and its config with it where that is sent along.
 
-use super::attach::{check_trigger, pictured};
-use super::save::Draft;
+use super::attach::{check_attachable, check_trigger, pictured};
+use super::save::{Draft, Edit, place_of};
 use super::{config, warnings_of};
-use crate::catalogue::Catalogue;
+use crate::store::Batch;
 use serde::Serialize;
-use sluice_model::{Attachment, AuditRecord, Error, FlowRevision, Slug};
+use sluice_model::{AuditKind, Error, Object, Slug};
 
 /// Which attachment gets which version.
 #[derive(Clone, Debug, Serialize)]
@@ -18,49 +18,43 @@ pub(crate) struct Pinning {
     pub(crate) attachment: String,
     /// An exact version, a range, or empty for the highest release.
     pub(crate) version: String,
+    /// The config from now on; `None` leaves it as it is.
+    pub(crate) config: Option<Object>,
     /// The etag of the revision to be changed; empty for whatever is the newest.
     pub(crate) etag: String,
 }
 
 impl Pinning {
-    /// What it makes of a revision. The attachment keeps its id, its config, its policy and its place.
-    pub(super) async fn draft(
-        &self,
-        catalogue: &Catalogue,
-        newest: &FlowRevision,
-        mut record: AuditRecord,
-    ) -> Result<Draft, Error> {
-        let found = newest.slots.iter().enumerate().find_map(|(slot, of)| {
-            Some((slot, of.attachments.iter().position(|attachment| attachment.id == self.attachment)?))
-        });
-        let Some((slot, place)) = found else {
-            let shown: String = self.attachment.chars().take(80).collect();
-            let message = format!("flow {} has no attachment {shown:?} in its newest revision", self.flow);
-            return Err(Error::not_found("ATTACHMENT_NOT_FOUND", message).about("attachment", shown));
-        };
-        let mut slots = newest.slots.clone();
+    /// What it makes of a revision. The attachment keeps its id, its policy and its place.
+    pub(super) async fn draft(&self, edit: Edit<'_>) -> Result<Draft, Error> {
+        let mut slots = edit.newest.slots.clone();
+        let (slot, place) = place_of(edit.newest, &self.attachment)?;
         let trigger = slots[slot].trigger;
-        let attachment: &mut Attachment = &mut slots[slot].attachments[place];
-        let version = catalogue.resolve(&self.tenant, &attachment.slug, &self.version).await?;
-        let former = catalogue.get(&self.tenant, &attachment.slug, &attachment.version).await?;
-        check_trigger(&version.value, trigger)?;
-        config::check(&version.value, &attachment.config)?;
-        if config::would_uncover(&former.value, &version.value, &attachment.config)? {
-            let message = format!(
-                "{} marks a config field as secret that {} would show; attach it anew",
-                former.value.version, version.value.version
-            );
-            return Err(Error::field("version", message));
+        let attachment = &mut slots[slot].attachments[place];
+        let version = edit.catalogue.resolve(&self.tenant, &attachment.slug, &self.version).await?;
+        let former = edit.catalogue.get(&self.tenant, &attachment.slug, &attachment.version).await?;
+        if version.value.version != attachment.version {
+            check_attachable(&version.value)?;
         }
-        record.trigger = Some(trigger);
-        record.attachment = Some(attachment.id.clone());
-        record.slug = Some(attachment.slug.clone());
-        record.version = Some(version.value.version.clone());
+        check_trigger(&version.value, trigger)?;
+        let mut record = edit.about(AuditKind::ActionUpdated, trigger, attachment);
         record.from = Some(pictured(attachment, place + 1, &former.value)?);
+        match &self.config {
+            Some(sent) => {
+                attachment.config = config::replaced(&former.value, &attachment.config, &version.value, sent)?;
+            }
+            None => {
+                config::check(&version.value, &attachment.config)?;
+                if config::would_uncover(&former.value, &version.value, &attachment.config)? {
+                    return Err(config::uncovers(&former.value, &version.value));
+                }
+            }
+        }
         attachment.version = version.value.version.clone();
+        record.version = Some(attachment.version.clone());
         record.to = Some(pictured(attachment, place + 1, &version.value)?);
         let warnings = warnings_of(attachment, &version.value);
-        let relied_on = vec![(version.key(), version.revision)];
-        Ok(Draft { slots, attachment: self.attachment.clone(), warnings, record, relied_on })
+        let relied_on = Batch::new().at(version.key(), version.revision);
+        Ok(Draft { attachment: Some(self.attachment.clone()), warnings, relied_on, ..Draft::of(slots, record) })
     }
 }

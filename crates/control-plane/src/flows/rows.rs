@@ -1,11 +1,12 @@
-//! The rows of a flow: its head, its revisions, and when each was replaced.
+//! The rows of a flow: its head, its revisions, how each came to be, when each was replaced, and that it was deleted.
 
 use crate::keys;
 use crate::rows::{self, Row};
 use crate::shared::Shared;
 use jiff::Timestamp;
+use semver::Version;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Error, FlowRevision, Slug, Trigger};
+use sluice_model::{AuditKind, AuditRecord, Error, FlowRevision, Slug, Trigger};
 
 /// What is known of a flow without reading its revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,57 @@ impl FlowHead {
     }
 }
 
+/// What is left of a flow that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GoneFlow {
+    /// Its slug.
+    pub(crate) flow: Slug,
+    /// Its last revision.
+    pub(crate) revision: u64,
+    /// When it was deleted.
+    pub(crate) deleted_at: Timestamp,
+}
+
+/// How a revision came to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Save {
+    /// The revision.
+    pub(crate) revision: u64,
+    /// When.
+    pub(crate) saved_at: Timestamp,
+    /// By whom.
+    pub(crate) principal: String,
+    /// The kind of its audit record.
+    pub(crate) kind: AuditKind,
+    /// The slot that it changed.
+    pub(crate) trigger: Option<Trigger>,
+    /// The attachment that it changed.
+    pub(crate) attachment: Option<String>,
+    /// The attachment's Action.
+    pub(crate) slug: Option<Slug>,
+    /// The Action's version.
+    pub(crate) version: Option<Version>,
+    /// The revision that it brought back.
+    pub(crate) rolled_back_to: Option<u64>,
+}
+
+impl Save {
+    /// The save that an audit record tells of.
+    pub(super) fn of(record: &AuditRecord, revision: u64, rolled_back_to: Option<u64>) -> Save {
+        Save {
+            revision,
+            saved_at: record.time,
+            principal: record.principal.clone(),
+            kind: record.kind,
+            trigger: record.trigger,
+            attachment: record.attachment.clone(),
+            slug: record.slug.clone(),
+            version: record.version.clone(),
+            rolled_back_to,
+        }
+    }
+}
+
 /// The etag of a revision. It names no other, also where a store was restored and its numbers were given again.
 pub(crate) fn etag_of(revision: &FlowRevision) -> String {
     let FlowRevision { tenant, flow, revision, created_at, slots: _ } = revision;
@@ -51,6 +103,11 @@ pub(crate) async fn find_head(shared: &Shared, tenant: &Slug, flow: &Slug) -> Re
     rows::get(&*shared.store, &keys::flow(tenant, flow)).await
 }
 
+/// What is left of a flow that was deleted and not made again.
+pub(crate) async fn find_gone(shared: &Shared, tenant: &Slug, flow: &Slug) -> Result<Option<Row<GoneFlow>>, Error> {
+    rows::get(&*shared.store, &keys::gone_flow(tenant, flow)).await
+}
+
 /// A revision.
 pub(crate) async fn find_revision(
     shared: &Shared,
@@ -61,7 +118,7 @@ pub(crate) async fn find_revision(
     rows::get(&*shared.store, &keys::revision(tenant, flow, revision)).await
 }
 
-/// When a revision was replaced; `None` for the newest.
+/// When a revision was replaced, or its flow deleted; `None` for the newest.
 pub(crate) async fn replaced_at(
     shared: &Shared,
     tenant: &Slug,

@@ -1,18 +1,22 @@
 //! The save of a flow: one commit that makes the next revision, with its audit, guarded by the revision before it.
 
-use super::{Attach, FlowHead, Flows, Pinning, Warning, find_revision};
+use super::{
+    Attach, Detach, FlowHead, Flows, Pinning, Rollback, Save, SlotBudget, Update, Warning, find_gone, find_head,
+    find_revision,
+};
 use crate::audit::outbox;
+use crate::catalogue::Catalogue;
 use crate::keys;
 use crate::requests::{self, Keep, RequestId, Seen};
 use crate::rows::{self, Row};
-use crate::store::{Batch, Key, Revision};
+use crate::store::Batch;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sluice_model::{AuditKind, AuditRecord, Code, Error, FlowRevision, Slot, Slug};
+use sluice_model::{Attachment, AuditKind, AuditRecord, Code, Error, FlowRevision, Slot, Slug, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a save is tried on the newest state before it is given up. Every try that fails is another's save.
-const MAX_TRIES: usize = 1000;
+pub(super) const MAX_TRIES: usize = 1000;
 
 /// A revision as JSON, its configs included. On the wire numbers take up to five times as much, and what executors are told
 /// has to fit into the 4 MiB that a gRPC message has by default.
@@ -42,6 +46,45 @@ pub(super) enum Change<'a> {
     Attach(&'a Attach),
     /// An attachment gets another version.
     Pin(&'a Pinning),
+    /// An attachment gets another config, place, policy or limit, or is turned on or off.
+    Update(&'a Update),
+    /// An attachment goes.
+    Detach(&'a Detach),
+    /// A slot gets another time.
+    Slot(&'a SlotBudget),
+    /// An earlier revision comes back.
+    Rollback(&'a Rollback),
+}
+
+/// What a change is made up from.
+#[derive(Clone, Copy)]
+pub(super) struct Edit<'a> {
+    /// What there is to pin.
+    pub(super) catalogue: &'a Catalogue,
+    /// The revision that is changed.
+    pub(super) newest: &'a FlowRevision,
+    /// Who changes it.
+    pub(super) who: &'a str,
+    /// When.
+    pub(super) now: Timestamp,
+}
+
+impl Edit<'_> {
+    /// A record of the change; the flow and the revision are filled in later.
+    pub(super) fn record(&self, kind: AuditKind) -> AuditRecord {
+        AuditRecord::new(self.now, kind, self.newest.tenant.clone(), self.who)
+    }
+
+    /// A record that is about an attachment.
+    pub(super) fn about(&self, kind: AuditKind, trigger: Trigger, attachment: &Attachment) -> AuditRecord {
+        AuditRecord {
+            trigger: Some(trigger),
+            attachment: Some(attachment.id.clone()),
+            slug: Some(attachment.slug.clone()),
+            version: Some(attachment.version.clone()),
+            ..self.record(kind)
+        }
+    }
 }
 
 /// What a change makes of a revision.
@@ -49,33 +92,72 @@ pub(super) struct Draft {
     /// The slots of the next revision.
     pub(super) slots: Vec<Slot>,
     /// The attachment that was changed.
-    pub(super) attachment: String,
+    pub(super) attachment: Option<String>,
     /// What is likely not what was meant.
     pub(super) warnings: Vec<Warning>,
-    /// What audit says of it, but for the flow, the revision, the time and who did it.
+    /// What audit says of it, but for the flow and the revision.
     pub(super) record: AuditRecord,
-    /// What the change has relied on: it must still be as it was read.
-    pub(super) relied_on: Vec<(Key, Revision)>,
+    /// And of its parts.
+    pub(super) more: Vec<AuditRecord>,
+    /// What the change has relied on: preconditions without a write.
+    pub(super) relied_on: Batch,
+    /// The revision that comes back.
+    pub(super) rolled_back_to: Option<u64>,
+}
+
+impl Draft {
+    /// A change of the slots that audit tells of in one record.
+    pub(super) fn of(slots: Vec<Slot>, record: AuditRecord) -> Draft {
+        Draft {
+            slots,
+            record,
+            attachment: None,
+            warnings: Vec::new(),
+            more: Vec::new(),
+            relied_on: Batch::new(),
+            rolled_back_to: None,
+        }
+    }
+}
+
+/// Where an attachment is: the index of its slot, and its own. NOT_FOUND `ATTACHMENT_NOT_FOUND`.
+pub(super) fn place_of(revision: &FlowRevision, attachment: &str) -> Result<(usize, usize), Error> {
+    let found =
+        revision.slots.iter().enumerate().find_map(|(slot, of)| {
+            Some((slot, of.attachments.iter().position(|candidate| candidate.id == attachment)?))
+        });
+    found.ok_or_else(|| {
+        let shown: String = attachment.chars().take(80).collect();
+        let message = format!("flow {} has no attachment {shown:?} in its newest revision", revision.flow);
+        Error::not_found("ATTACHMENT_NOT_FOUND", message).about("attachment", shown)
+    })
 }
 
 impl Change<'_> {
     fn target(&self) -> (&Slug, &Slug, &str) {
         match self {
-            Change::Attach(attach) => (&attach.tenant, &attach.flow, &attach.etag),
-            Change::Pin(pin) => (&pin.tenant, &pin.flow, &pin.etag),
+            Change::Attach(Attach { tenant, flow, etag, .. })
+            | Change::Pin(Pinning { tenant, flow, etag, .. })
+            | Change::Update(Update { tenant, flow, etag, .. })
+            | Change::Detach(Detach { tenant, flow, etag, .. })
+            | Change::Slot(SlotBudget { tenant, flow, etag, .. })
+            | Change::Rollback(Rollback { tenant, flow, etag, .. }) => (tenant, flow, etag),
         }
     }
 
-    async fn draft(&self, flows: &Flows, newest: &FlowRevision, who: &str, now: Timestamp) -> Result<Draft, Error> {
-        let record = |kind| AuditRecord::new(now, kind, newest.tenant.clone(), who);
+    async fn draft(&self, flows: &Flows, edit: Edit<'_>) -> Result<Draft, Error> {
         match self {
-            Change::Attach(attach) => attach.draft(&flows.catalogue, newest, record(AuditKind::ActionAttached)).await,
-            Change::Pin(pin) => pin.draft(&flows.catalogue, newest, record(AuditKind::ActionUpdated)).await,
+            Change::Attach(attach) => attach.draft(edit).await,
+            Change::Pin(pin) => pin.draft(edit).await,
+            Change::Update(update) => update.draft(edit).await,
+            Change::Detach(detach) => detach.draft(edit).await,
+            Change::Slot(slot) => slot.draft(edit),
+            Change::Rollback(rollback) => rollback.draft(&flows.shared, edit).await,
         }
     }
 }
 
-/// Makes a flow.
+/// Makes a flow. One that is made again under the slug of a deleted one goes on counting its revisions.
 pub(super) async fn create(
     flows: &Flows,
     who: &str,
@@ -89,21 +171,26 @@ pub(super) async fn create(
             Seen::Answered(saved) => return Ok(saved),
             Seen::New(keep) => keep,
         };
-        if super::find_head(&flows.shared, tenant, flow).await?.is_some() {
+        if find_head(&flows.shared, tenant, flow).await?.is_some() {
             let message = format!("tenant {tenant} has a flow {flow} already");
             return Err(Error::new(Code::AlreadyExists, "FLOW_EXISTS", message).about("flow", flow.as_str()));
         }
         let now = flows.shared.clock.now();
-        let first = FlowRevision {
+        let batch = Batch::new().exists(keys::tenant(tenant)).absent(keys::flow(tenant, flow));
+        let gone_key = keys::gone_flow(tenant, flow);
+        let (batch, last) = match find_gone(&flows.shared, tenant, flow).await? {
+            Some(gone) => (batch.at(gone_key.clone(), gone.revision).delete(gone_key), gone.value.revision),
+            None => (batch.absent(gone_key), 0),
+        };
+        let next = FlowRevision {
             tenant: tenant.clone(),
             flow: flow.clone(),
-            revision: 1,
+            revision: last + 1,
             created_at: now,
             slots: Vec::new(),
         };
-        let batch = Batch::new().exists(keys::tenant(tenant)).absent(keys::flow(tenant, flow));
         let record = AuditRecord::new(now, AuditKind::FlowCreated, tenant.clone(), who);
-        let made = Made { next: first, former: None, record, attachment: None, warnings: Vec::new() };
+        let made = Made { next, former: None, draft: Draft::of(Vec::new(), record) };
         if let Some(saved) = made.commit(flows, batch, keep).await? {
             return Ok(saved);
         }
@@ -134,41 +221,47 @@ async fn try_change(flows: &Flows, who: &str, change: Change<'_>, request: Optio
             Seen::Answered(saved) => return Ok(saved),
             Seen::New(keep) => keep,
         };
-        let head = flows.head(tenant, flow).await?;
-        if !etag.is_empty() && etag != head.value.etag {
-            return Err(stale(flow, etag, &head));
-        }
-        let Some(newest) = find_revision(&flows.shared, tenant, flow, head.value.revision).await? else {
-            tracing::error!(%tenant, %flow, revision = head.value.revision, "the newest revision of a flow is missing");
-            return Err(Error::internal("the store failed on this request"));
-        };
+        let (head, newest) = newest(flows, tenant, flow, etag).await?;
         let now = flows.shared.clock.now();
-        let draft = change.draft(flows, &newest.value, who, now).await?;
-        let mut batch = Batch::new().at(keys::flow(tenant, flow), head.revision);
-        for (key, revision) in draft.relied_on {
-            batch = batch.at(key, revision);
-        }
+        let edit = Edit { catalogue: &flows.catalogue, newest: &newest, who, now };
+        let mut draft = change.draft(flows, edit).await?;
+        let batch = std::mem::take(&mut draft.relied_on).at(keys::flow(tenant, flow), head.revision);
         let next = FlowRevision {
-            tenant: tenant.clone(),
-            flow: flow.clone(),
-            revision: newest.value.revision + 1,
+            revision: newest.revision + 1,
             created_at: now,
-            slots: draft.slots,
+            slots: std::mem::take(&mut draft.slots),
+            ..newest.clone()
         };
-        let made = Made {
-            next,
-            former: Some(newest.value),
-            record: draft.record,
-            attachment: Some(draft.attachment),
-            warnings: draft.warnings,
-        };
-        if let Some(saved) = made.commit(flows, batch, keep).await? {
+        if let Some(saved) = (Made { next, former: Some(newest), draft }).commit(flows, batch, keep).await? {
             return Ok(saved);
         }
         flows.shared.metrics.saved("retried");
     }
+    Err(contention(flow))
+}
+
+/// Too many change a flow at once.
+pub(super) fn contention(flow: &Slug) -> Error {
     let message = format!("flow {flow} is being changed by too many at once; try again");
-    Err(Error::new(Code::Aborted, "CONTENTION", message).about("flow", flow.as_str()))
+    Error::new(Code::Aborted, "CONTENTION", message).about("flow", flow.as_str())
+}
+
+/// The head of a flow and its newest revision, where that is the one that the caller has read.
+pub(super) async fn newest(
+    flows: &Flows,
+    tenant: &Slug,
+    flow: &Slug,
+    etag: &str,
+) -> Result<(Row<FlowHead>, FlowRevision), Error> {
+    let head = flows.head(tenant, flow).await?;
+    if !etag.is_empty() && etag != head.value.etag {
+        return Err(stale(flow, etag, &head));
+    }
+    let Some(newest) = find_revision(&flows.shared, tenant, flow, head.value.revision).await? else {
+        tracing::error!(%tenant, %flow, revision = head.value.revision, "the newest revision of a flow is missing");
+        return Err(Error::internal("the store failed on this request"));
+    };
+    Ok((head, newest.value))
 }
 
 fn stale(flow: &Slug, etag: &str, head: &Row<FlowHead>) -> Error {
@@ -186,15 +279,14 @@ fn stale(flow: &Slug, etag: &str, head: &Row<FlowHead>) -> Error {
 struct Made {
     next: FlowRevision,
     former: Option<FlowRevision>,
-    record: AuditRecord,
-    attachment: Option<String>,
-    warnings: Vec<Warning>,
+    draft: Draft,
 }
 
 impl Made {
     /// Commits it; `None` where something it relies on has changed.
     async fn commit(self, flows: &Flows, batch: Batch, keep: Keep) -> Result<Option<Saved>, Error> {
-        let Made { next, former, mut record, attachment, warnings } = self;
+        let Made { next, former, draft } = self;
+        let Draft { attachment, warnings, record, more, rolled_back_to, .. } = draft;
         let (tenant, flow, now) = (&next.tenant, &next.flow, next.created_at);
         let head = FlowHead::of(&next);
         let bytes = rows::encode(&next)?;
@@ -205,19 +297,30 @@ impl Made {
             );
             return Err(Error::precondition("FLOW_TOO_LARGE", message).about("flow", flow.as_str()));
         }
-        record.flow = Some(flow.clone());
-        record.flow_revision = Some(next.revision);
+        let kind = record.kind;
         let mut batch = batch
             .put(keys::flow(tenant, flow), rows::encode(&head)?)
             .absent(keys::revision(tenant, flow, next.revision))
             .put(keys::revision(tenant, flow, next.revision), bytes)
-            .append(keys::outbox(), outbox::row(&record)?);
+            .put(
+                keys::saved(tenant, flow, next.revision),
+                rows::encode(&Save::of(&record, next.revision, rolled_back_to))?,
+            );
+        for record in std::iter::once(record).chain(more) {
+            let record = AuditRecord { flow: Some(flow.clone()), flow_revision: Some(next.revision), ..record };
+            batch = batch.append(keys::outbox(), outbox::row(&record)?);
+        }
         if let Some(former) = &former {
             batch = batch.put(keys::replaced(tenant, flow, former.revision), rows::encode(&now)?);
         }
-        for (slug, slots) in changed_uses(former.as_ref(), &next) {
+        for Use { slug, before, after } in changed_uses(former.as_ref(), Some(&next)) {
+            if before == 0 {
+                // From now on the Action cannot be deleted; one that is being deleted is not attached.
+                let Some(held) = flows.catalogue.hold(batch, tenant, &slug).await? else { return Ok(None) };
+                batch = held;
+            }
             let key = keys::used(tenant, &slug, flow);
-            batch = if slots == 0 { batch.delete(key) } else { batch.put(key, rows::encode(&slots)?) };
+            batch = if after == 0 { batch.delete(key) } else { batch.put(key, rows::encode(&after)?) };
         }
         let saved = Saved {
             tenant: tenant.clone(),
@@ -232,21 +335,28 @@ impl Made {
             return Ok(None);
         }
         flows.shared.metrics.saved("saved");
-        tracing::info!(%tenant, %flow, revision = saved.revision, kind = %record.kind, "a flow was saved");
+        tracing::info!(%tenant, %flow, revision = saved.revision, %kind, "a flow was saved");
         Ok(Some(saved))
     }
 }
 
-/// In how many slots the Actions are whose number of slots has changed.
-fn changed_uses(former: Option<&FlowRevision>, next: &FlowRevision) -> Vec<(Slug, u32)> {
+/// In how many slots an Action was and is.
+pub(super) struct Use {
+    pub(super) slug: Slug,
+    before: u32,
+    after: u32,
+}
+
+/// The Actions whose number of slots has changed.
+pub(super) fn changed_uses(former: Option<&FlowRevision>, next: Option<&FlowRevision>) -> Vec<Use> {
     let before = former.map(uses).unwrap_or_default();
-    let after = uses(next);
+    let after = next.map(uses).unwrap_or_default();
     let slugs: BTreeSet<&Slug> = before.keys().chain(after.keys()).copied().collect();
     let count = |of: &BTreeMap<&Slug, u32>, slug: &Slug| of.get(slug).copied().unwrap_or(0);
     slugs
         .into_iter()
-        .filter(|slug| count(&before, slug) != count(&after, slug))
-        .map(|slug| (slug.clone(), count(&after, slug)))
+        .map(|slug| Use { slug: slug.clone(), before: count(&before, slug), after: count(&after, slug) })
+        .filter(|changed| changed.before != changed.after)
         .collect()
 }
 

@@ -1,12 +1,14 @@
 //! `CatalogService`.
 
-use super::{answer, opened, tenant, to_wire_warnings};
-use crate::catalogue::{Action, Catalogue, Publish, Publisher};
+use super::{MAX_WAIT, answer, opened, operator, tenant, to_wire_rollout, to_wire_warnings};
+use crate::catalogue::{self, Action, Catalogue, Deletion, Mark, Marked, Marking, Publish, Publisher};
+use crate::distribution::Distribution;
+use crate::store::Revision;
 use crate::{keys, page};
 use bytes::{Bytes, BytesMut};
 use sluice_api::control::v1::{self as wire, catalog_service_server::CatalogService, publish_version_request::Message};
 use sluice_api::convert::{self, Ctx as _, Word as _};
-use sluice_api::status;
+use sluice_api::{status, types::v1 as types};
 use sluice_compiler::MAX_ARCHIVE_BYTES;
 use sluice_model::version::ActionVersion;
 use sluice_model::{Code, Error};
@@ -20,11 +22,22 @@ const MAX_CHUNK_BYTES: usize = 1 << 20;
 pub(crate) struct CatalogEdge {
     catalogue: Catalogue,
     publisher: Publisher,
+    distribution: Distribution,
+}
+
+/// What the requests that mark a version have in common.
+struct AskedMark {
+    tenant: String,
+    slug: String,
+    version: String,
+    on: bool,
+    etag: String,
+    request_id: String,
 }
 
 impl CatalogEdge {
-    pub(crate) fn new(catalogue: Catalogue, publisher: Publisher) -> CatalogEdge {
-        CatalogEdge { catalogue, publisher }
+    pub(crate) fn new(catalogue: Catalogue, publisher: Publisher, distribution: Distribution) -> CatalogEdge {
+        CatalogEdge { catalogue, publisher, distribution }
     }
 
     async fn publish(
@@ -40,7 +53,7 @@ impl CatalogEdge {
         let publish = Publish { tenant, next, archive, request_id: header.request_id };
         let published = self.publisher.publish(&principal.name, publish).await?;
         Ok(wire::PublishVersionResponse {
-            version: Some(published.version.into()),
+            version: Some(shown(published.version)?),
             created: published.created,
             warnings: to_wire_warnings(published.warnings),
         })
@@ -69,9 +82,9 @@ impl CatalogEdge {
         let slug = convert::slug(&asked.slug).ctx("slug")?;
         let after = page::after(&asked.page_token, &keys::versions(&tenant, &slug))?;
         let found = self.catalogue.versions(&tenant, &slug, after, page::size(asked.page_size)?).await?;
-        let bare = |version: ActionVersion| ActionVersion { schema: None, ..version }.into();
+        let bare = |version: ActionVersion| shown(ActionVersion { schema: None, ..version });
         Ok(wire::ListVersionsResponse {
-            versions: found.entries.into_iter().map(bare).collect(),
+            versions: found.entries.into_iter().map(bare).collect::<Result<_, _>>()?,
             next_page_token: page::token(found.next.as_ref()),
         })
     }
@@ -84,8 +97,93 @@ impl CatalogEdge {
         let tenant = tenant(&principal, &asked.tenant)?;
         let slug = convert::slug(&asked.slug).ctx("slug")?;
         let found = self.catalogue.show(&tenant, &slug, &asked.version).await?;
-        Ok(wire::GetVersionResponse { version: Some(found.into()) })
+        Ok(wire::GetVersionResponse { version: Some(shown(found)?) })
     }
+
+    async fn action(
+        &self,
+        principal: Principal,
+        asked: wire::GetActionRequest,
+    ) -> Result<wire::GetActionResponse, Error> {
+        let tenant = tenant(&principal, &asked.tenant)?;
+        let slug = convert::slug(&asked.slug).ctx("slug")?;
+        let action = self.catalogue.show_action(&tenant, &slug).await?;
+        Ok(wire::GetActionResponse { action: Some(to_wire(action)) })
+    }
+
+    async fn mark(&self, principal: &Principal, mark: Mark, asked: AskedMark) -> Result<(Marked, Revision), Error> {
+        let marking = Marking {
+            tenant: tenant(principal, &asked.tenant)?,
+            slug: convert::slug(&asked.slug).ctx("slug")?,
+            version: convert::exact_version(&asked.version).ctx("version")?,
+            mark,
+            on: asked.on,
+            etag: asked.etag,
+        };
+        self.catalogue.mark(&principal.name, &marking, &asked.request_id).await
+    }
+
+    async fn deprecate(
+        &self,
+        principal: Principal,
+        asked: wire::DeprecateVersionRequest,
+    ) -> Result<wire::DeprecateVersionResponse, Error> {
+        let wire::DeprecateVersionRequest { tenant, slug, version, undo, etag, request_id } = asked;
+        let asked = AskedMark { tenant, slug, version, on: !undo, etag, request_id };
+        let (marked, _) = self.mark(&principal, Mark::Deprecated, asked).await?;
+        let warnings = to_wire_warnings(marked.warnings);
+        Ok(wire::DeprecateVersionResponse { version: Some(shown(marked.version)?), warnings })
+    }
+
+    async fn yank(
+        &self,
+        principal: Principal,
+        asked: wire::YankVersionRequest,
+    ) -> Result<wire::YankVersionResponse, Error> {
+        let wire::YankVersionRequest { tenant, slug, version, undo, etag, request_id } = asked;
+        let asked = AskedMark { tenant, slug, version, on: !undo, etag, request_id };
+        let (marked, _) = self.mark(&principal, Mark::Yanked, asked).await?;
+        let warnings = to_wire_warnings(marked.warnings);
+        Ok(wire::YankVersionResponse { version: Some(shown(marked.version)?), warnings })
+    }
+
+    async fn revoke(
+        &self,
+        principal: Principal,
+        asked: wire::RevokeVersionRequest,
+    ) -> Result<wire::RevokeVersionResponse, Error> {
+        operator(&principal)?;
+        let wire::RevokeVersionRequest { tenant, slug, version, etag, request_id, wait } = asked;
+        let wait = convert::duration(wait, MAX_WAIT).ctx("wait")?;
+        let asked = AskedMark { tenant, slug, version, on: true, etag, request_id };
+        let (marked, since) = self.mark(&principal, Mark::Revoked, asked).await?;
+        let rollout = self.distribution.reach(&marked.version.tenant, since, wait).await;
+        Ok(wire::RevokeVersionResponse {
+            version: Some(shown(marked.version)?),
+            warnings: to_wire_warnings(marked.warnings),
+            rollout: Some(to_wire_rollout(rollout)),
+        })
+    }
+
+    async fn delete(
+        &self,
+        principal: Principal,
+        asked: wire::DeleteActionRequest,
+    ) -> Result<wire::DeleteActionResponse, Error> {
+        let deletion = Deletion {
+            tenant: tenant(&principal, &asked.tenant)?,
+            slug: convert::slug(&asked.slug).ctx("slug")?,
+            etag: asked.etag,
+        };
+        let newest = self.catalogue.delete(&principal.name, &deletion, &asked.request_id).await?;
+        Ok(wire::DeleteActionResponse { newest: newest.to_string() })
+    }
+}
+
+/// A version with its etag.
+fn shown(version: ActionVersion) -> Result<types::Version, Error> {
+    let etag = catalogue::etag_of(&version)?;
+    Ok(types::Version { etag, ..version.into() })
 }
 
 /// The package that comes in chunks.
@@ -127,6 +225,7 @@ fn to_wire(action: Action) -> wire::Action {
         triggers: action.triggers.iter().map(ToString::to_string).collect(),
         attached: action.attached,
         newest: action.newest.to_string(),
+        etag: action.etag,
     }
 }
 
@@ -166,5 +265,45 @@ impl CatalogService for CatalogEdge {
     ) -> Result<Response<wire::GetVersionResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.version(principal, asked).await)
+    }
+
+    async fn get_action(
+        &self,
+        request: Request<wire::GetActionRequest>,
+    ) -> Result<Response<wire::GetActionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.action(principal, asked).await)
+    }
+
+    async fn deprecate_version(
+        &self,
+        request: Request<wire::DeprecateVersionRequest>,
+    ) -> Result<Response<wire::DeprecateVersionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.deprecate(principal, asked).await)
+    }
+
+    async fn yank_version(
+        &self,
+        request: Request<wire::YankVersionRequest>,
+    ) -> Result<Response<wire::YankVersionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.yank(principal, asked).await)
+    }
+
+    async fn revoke_version(
+        &self,
+        request: Request<wire::RevokeVersionRequest>,
+    ) -> Result<Response<wire::RevokeVersionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.revoke(principal, asked).await)
+    }
+
+    async fn delete_action(
+        &self,
+        request: Request<wire::DeleteActionRequest>,
+    ) -> Result<Response<wire::DeleteActionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.delete(principal, asked).await)
     }
 }

@@ -1,8 +1,10 @@
 //! `FlowService`.
 
-use super::{answer, opened, tenant, to_wire_warnings};
-use crate::distribution::{Distribution, Rollout};
-use crate::flows::{Attach, FlowHead, Flows, Pinning, Saved};
+use super::{MAX_WAIT, answer, opened, tenant, to_wire_rollout, to_wire_warnings};
+use crate::distribution::Distribution;
+use crate::flows::{
+    Attach, Detach, FlowDeletion, FlowHead, Flows, Past, Pinning, Rollback, Saved, ShownChange, SlotBudget, Update,
+};
 use crate::{keys, page};
 use sluice_api::control::v1::{self as wire, flow_service_server::FlowService};
 use sluice_api::convert::{self, Ctx as _, Word as _, json};
@@ -11,9 +13,6 @@ use sluice_model::{Error, Object};
 use sluice_serve::Principal;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
-
-/// The longest that a caller may wait for a rollout.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The service.
 pub(crate) struct FlowEdge {
@@ -67,12 +66,131 @@ impl FlowEdge {
         let pin = Pinning {
             tenant: tenant(&principal, &asked.tenant)?,
             flow: convert::slug(&asked.flow).ctx("flow")?,
-            attachment: convert::required(Some(asked.attachment).filter(|id| !id.is_empty())).ctx("attachment")?,
+            attachment: attachment(asked.attachment)?,
             version: asked.version,
+            config: asked.config.map(json::object).transpose().ctx("config")?,
             etag: asked.etag,
         };
         let saved = self.flows.pin(&principal.name, &pin, &asked.request_id).await?;
         Ok(wire::PinAttachmentResponse { saved: Some(self.saved(saved).await?) })
+    }
+
+    async fn update(
+        &self,
+        principal: Principal,
+        asked: wire::UpdateAttachmentRequest,
+    ) -> Result<wire::UpdateAttachmentResponse, Error> {
+        let update = Update {
+            tenant: tenant(&principal, &asked.tenant)?,
+            flow: convert::slug(&asked.flow).ctx("flow")?,
+            attachment: attachment(asked.attachment)?,
+            config: asked.config.map(json::object).transpose().ctx("config")?,
+            position: asked.position,
+            on_error: sluice_model::OnFailure::from_wire_or_none(asked.on_error).ctx("on_error")?,
+            on_unavailable: sluice_model::OnFailure::from_wire_or_none(asked.on_unavailable).ctx("on_unavailable")?,
+            wall_ms: asked.wall_ms,
+            enabled: asked.enabled,
+            etag: asked.etag,
+        };
+        let saved = self.flows.update(&principal.name, &update, &asked.request_id).await?;
+        Ok(wire::UpdateAttachmentResponse { saved: Some(self.saved(saved).await?) })
+    }
+
+    async fn detach(
+        &self,
+        principal: Principal,
+        asked: wire::DetachActionRequest,
+    ) -> Result<wire::DetachActionResponse, Error> {
+        let detach = Detach {
+            tenant: tenant(&principal, &asked.tenant)?,
+            flow: convert::slug(&asked.flow).ctx("flow")?,
+            attachment: attachment(asked.attachment)?,
+            etag: asked.etag,
+        };
+        let saved = self.flows.detach(&principal.name, &detach, &asked.request_id).await?;
+        Ok(wire::DetachActionResponse { saved: Some(self.saved(saved).await?) })
+    }
+
+    async fn slot(
+        &self,
+        principal: Principal,
+        asked: wire::UpdateSlotRequest,
+    ) -> Result<wire::UpdateSlotResponse, Error> {
+        let slot = SlotBudget {
+            tenant: tenant(&principal, &asked.tenant)?,
+            flow: convert::slug(&asked.flow).ctx("flow")?,
+            trigger: convert::trigger(&asked.trigger).ctx("trigger")?,
+            budget_ms: asked.budget_ms,
+            etag: asked.etag,
+        };
+        let saved = self.flows.update_slot(&principal.name, &slot, &asked.request_id).await?;
+        Ok(wire::UpdateSlotResponse { saved: Some(self.saved(saved).await?) })
+    }
+
+    async fn roll_back(
+        &self,
+        principal: Principal,
+        asked: wire::RollbackFlowRequest,
+    ) -> Result<wire::RollbackFlowResponse, Error> {
+        let rollback = Rollback {
+            tenant: tenant(&principal, &asked.tenant)?,
+            flow: convert::slug(&asked.flow).ctx("flow")?,
+            revision: asked.revision,
+            etag: asked.etag,
+        };
+        let saved = self.flows.roll_back(&principal.name, &rollback, &asked.request_id).await?;
+        Ok(wire::RollbackFlowResponse { saved: Some(self.saved(saved).await?) })
+    }
+
+    async fn delete(
+        &self,
+        principal: Principal,
+        asked: wire::DeleteFlowRequest,
+    ) -> Result<wire::DeleteFlowResponse, Error> {
+        let deletion = FlowDeletion {
+            tenant: tenant(&principal, &asked.tenant)?,
+            flow: convert::slug(&asked.flow).ctx("flow")?,
+            etag: asked.etag,
+        };
+        let deleted = self.flows.delete(&principal.name, &deletion, &asked.request_id).await?;
+        let (_, rollout) =
+            self.distribution.rollout(&deleted.tenant, &deleted.flow, deleted.revision, Duration::ZERO).await?;
+        Ok(wire::DeleteFlowResponse {
+            flow: deleted.flow.to_string(),
+            revision: deleted.revision,
+            executable_until: Some(convert::to_timestamp(self.flows.executable_until(deleted.deleted_at))),
+            rollout: Some(to_wire_rollout(rollout)),
+        })
+    }
+
+    async fn history(
+        &self,
+        principal: Principal,
+        asked: wire::ListFlowRevisionsRequest,
+    ) -> Result<wire::ListFlowRevisionsResponse, Error> {
+        let tenant = tenant(&principal, &asked.tenant)?;
+        let flow = convert::slug(&asked.flow).ctx("flow")?;
+        let after = page::after(&asked.page_token, &keys::saves(&tenant, &flow))?;
+        let found = self.flows.history(&tenant, &flow, after, page::size(asked.page_size)?).await?;
+        Ok(wire::ListFlowRevisionsResponse {
+            revisions: found.entries.into_iter().map(past).collect(),
+            next_page_token: page::token(found.next.as_ref()),
+        })
+    }
+
+    async fn diff(
+        &self,
+        principal: Principal,
+        asked: wire::GetFlowDiffRequest,
+    ) -> Result<wire::GetFlowDiffResponse, Error> {
+        let tenant = tenant(&principal, &asked.tenant)?;
+        let flow = convert::slug(&asked.flow).ctx("flow")?;
+        let found = self.flows.diff(&tenant, &flow, asked.from, asked.to).await?;
+        Ok(wire::GetFlowDiffResponse {
+            from: found.from,
+            to: found.to,
+            changes: found.changes.into_iter().map(change).collect(),
+        })
     }
 
     async fn get(&self, principal: Principal, asked: wire::GetFlowRequest) -> Result<wire::GetFlowResponse, Error> {
@@ -106,7 +224,7 @@ impl FlowEdge {
         let flow = convert::slug(&asked.flow).ctx("flow")?;
         let wait = convert::duration(asked.wait, MAX_WAIT).ctx("wait")?;
         let (revision, rollout) = self.distribution.rollout(&tenant, &flow, asked.revision, wait).await?;
-        Ok(wire::GetRolloutResponse { rollout: Some(to_wire(rollout)), revision })
+        Ok(wire::GetRolloutResponse { rollout: Some(to_wire_rollout(rollout)), revision })
     }
 
     async fn saved(&self, saved: Saved) -> Result<wire::SavedFlow, Error> {
@@ -118,13 +236,14 @@ impl FlowEdge {
             etag: saved.etag,
             attachment: saved.attachment.unwrap_or_default(),
             warnings: to_wire_warnings(saved.warnings),
-            rollout: Some(to_wire(rollout)),
+            rollout: Some(to_wire_rollout(rollout)),
         })
     }
 }
 
-fn to_wire(rollout: Rollout) -> types::Rollout {
-    types::Rollout { have: rollout.have, waiting: rollout.waiting }
+/// The id of an attachment.
+fn attachment(text: String) -> Result<String, Error> {
+    Ok(convert::required(Some(text).filter(|id| !id.is_empty())).ctx("attachment")?)
 }
 
 fn summary(head: FlowHead) -> wire::FlowSummary {
@@ -135,6 +254,44 @@ fn summary(head: FlowHead) -> wire::FlowSummary {
         triggers: head.triggers.iter().map(ToString::to_string).collect(),
         attachments: head.attachments,
         updated_at: Some(convert::to_timestamp(head.updated_at)),
+    }
+}
+
+fn past(past: Past) -> wire::FlowRevisionSummary {
+    fn text<T: ToString>(of: Option<T>) -> String {
+        of.map(|t| t.to_string()).unwrap_or_default()
+    }
+    let Past { save, replaced_at, executable_until, executable } = past;
+    wire::FlowRevisionSummary {
+        revision: save.revision,
+        saved_at: Some(convert::to_timestamp(save.saved_at)),
+        principal: save.principal,
+        kind: save.kind.to_string(),
+        trigger: text(save.trigger),
+        attachment: save.attachment.unwrap_or_default(),
+        slug: text(save.slug),
+        version: text(save.version),
+        rolled_back_to: save.rolled_back_to.unwrap_or_default(),
+        replaced_at: replaced_at.map(convert::to_timestamp),
+        executable_until: executable_until.map(convert::to_timestamp),
+        executable,
+    }
+}
+
+fn change(change: ShownChange) -> types::FlowChange {
+    let placed = |(attachment, position): (sluice_model::Attachment, u32)| types::Attachment {
+        position,
+        ..types::Attachment::from(attachment)
+    };
+    let (from_budget_ms, to_budget_ms) = change.budget_ms.unwrap_or_default();
+    types::FlowChange {
+        kind: change.kind.to_wire(),
+        trigger: change.trigger.to_string(),
+        from: change.from.map(placed),
+        to: change.to.map(placed),
+        fields: change.fields,
+        from_budget_ms,
+        to_budget_ms,
     }
 }
 
@@ -162,6 +319,62 @@ impl FlowService for FlowEdge {
     ) -> Result<Response<wire::PinAttachmentResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.pin(principal, asked).await)
+    }
+
+    async fn update_attachment(
+        &self,
+        request: Request<wire::UpdateAttachmentRequest>,
+    ) -> Result<Response<wire::UpdateAttachmentResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.update(principal, asked).await)
+    }
+
+    async fn detach_action(
+        &self,
+        request: Request<wire::DetachActionRequest>,
+    ) -> Result<Response<wire::DetachActionResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.detach(principal, asked).await)
+    }
+
+    async fn update_slot(
+        &self,
+        request: Request<wire::UpdateSlotRequest>,
+    ) -> Result<Response<wire::UpdateSlotResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.slot(principal, asked).await)
+    }
+
+    async fn rollback_flow(
+        &self,
+        request: Request<wire::RollbackFlowRequest>,
+    ) -> Result<Response<wire::RollbackFlowResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.roll_back(principal, asked).await)
+    }
+
+    async fn delete_flow(
+        &self,
+        request: Request<wire::DeleteFlowRequest>,
+    ) -> Result<Response<wire::DeleteFlowResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.delete(principal, asked).await)
+    }
+
+    async fn list_flow_revisions(
+        &self,
+        request: Request<wire::ListFlowRevisionsRequest>,
+    ) -> Result<Response<wire::ListFlowRevisionsResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.history(principal, asked).await)
+    }
+
+    async fn get_flow_diff(
+        &self,
+        request: Request<wire::GetFlowDiffRequest>,
+    ) -> Result<Response<wire::GetFlowDiffResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.diff(principal, asked).await)
     }
 
     async fn get_flow(

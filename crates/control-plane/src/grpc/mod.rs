@@ -5,6 +5,7 @@
 mod audit;
 mod catalog;
 mod distribution;
+mod executors;
 mod flows;
 mod ingest;
 mod parts;
@@ -13,10 +14,12 @@ mod tenants;
 pub(crate) use audit::AuditEdge;
 pub(crate) use catalog::CatalogEdge;
 pub(crate) use distribution::DistributionEdge;
+pub(crate) use executors::ExecutorEdge;
 pub(crate) use flows::FlowEdge;
 pub(crate) use ingest::IngestEdge;
 pub(crate) use tenants::TenantEdge;
 
+use crate::distribution::Rollout;
 use crate::flows::Warning;
 use sluice_api::convert::Ctx as _;
 use sluice_api::{convert, status, types::v1 as types};
@@ -27,6 +30,8 @@ use tonic::{Request, Response, Status};
 
 /// How long a stream may be open before its first message comes.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a caller may wait for executors.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The message of a call, with who sent it.
 fn opened<T>(request: Request<T>) -> Result<(Principal, T), Status> {
@@ -75,6 +80,10 @@ async fn first<T>(stream: &mut tonic::Streaming<T>) -> Result<T, Status> {
 /// The refusal of a server that is ending.
 fn draining() -> Status {
     status::to_status(Error::new(Code::Unavailable, "DRAINING", "the control plane is ending; connect to another one"))
+}
+
+fn to_wire_rollout(rollout: Rollout) -> types::Rollout {
+    types::Rollout { have: rollout.have, waiting: rollout.waiting }
 }
 
 fn to_wire_warnings(warnings: Vec<Warning>) -> Vec<types::Warning> {

@@ -1,7 +1,8 @@
 //! `TenantService`.
 
-use super::{answer, opened, operator, tenant};
-use crate::tenants::{OriginChange, Tenant, Tenants};
+use super::{MAX_WAIT, answer, opened, operator, tenant, to_wire_rollout};
+use crate::distribution::Distribution;
+use crate::tenants::{BreakGlass, OriginChange, OriginVerb, Tenant, Tenants};
 use crate::{keys, page};
 use sluice_api::control::v1::{self as wire, tenant_service_server::TenantService};
 use sluice_api::convert::{self, Ctx as _};
@@ -12,11 +13,12 @@ use tonic::{Request, Response, Status};
 /// The service.
 pub(crate) struct TenantEdge {
     tenants: Tenants,
+    distribution: Distribution,
 }
 
 impl TenantEdge {
-    pub(crate) fn new(tenants: Tenants) -> TenantEdge {
-        TenantEdge { tenants }
+    pub(crate) fn new(tenants: Tenants, distribution: Distribution) -> TenantEdge {
+        TenantEdge { tenants, distribution }
     }
 
     async fn create(
@@ -27,12 +29,12 @@ impl TenantEdge {
         operator(&principal)?;
         let tenant = convert::slug(&asked.tenant).ctx("tenant")?;
         let made = self.tenants.create(&principal.name, &tenant, &asked.request_id).await?;
-        Ok(wire::CreateTenantResponse { tenant: Some(to_wire(made)) })
+        Ok(wire::CreateTenantResponse { tenant: Some(to_wire(made)?) })
     }
 
     async fn get(&self, principal: Principal, asked: wire::GetTenantRequest) -> Result<wire::GetTenantResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        Ok(wire::GetTenantResponse { tenant: Some(to_wire(self.tenants.get(&tenant).await?.value)) })
+        Ok(wire::GetTenantResponse { tenant: Some(to_wire(self.tenants.get(&tenant).await?.value)?) })
     }
 
     async fn list(
@@ -48,7 +50,7 @@ impl TenantEdge {
         let after = page::after(&asked.page_token, &keys::tenants())?;
         let found = self.tenants.list(only, after, page::size(asked.page_size)?).await?;
         Ok(wire::ListTenantsResponse {
-            tenants: found.entries.into_iter().map(to_wire).collect(),
+            tenants: found.entries.into_iter().map(to_wire).collect::<Result<_, _>>()?,
             next_page_token: page::token(found.next.as_ref()),
         })
     }
@@ -59,8 +61,8 @@ impl TenantEdge {
         asked: wire::AddRedirectOriginRequest,
     ) -> Result<wire::AddRedirectOriginResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let (who, id) = (&principal.name, &asked.request_id);
-        let origin = self.tenants.change_origin(who, &tenant, OriginChange::Add, &asked.origin, id).await?;
+        let change = OriginChange { tenant, verb: OriginVerb::Add, origin: asked.origin, etag: asked.etag };
+        let origin = self.tenants.change_origin(&principal.name, &change, &asked.request_id).await?;
         Ok(wire::AddRedirectOriginResponse { origin })
     }
 
@@ -70,9 +72,21 @@ impl TenantEdge {
         asked: wire::RemoveRedirectOriginRequest,
     ) -> Result<wire::RemoveRedirectOriginResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let (who, id) = (&principal.name, &asked.request_id);
-        let origin = self.tenants.change_origin(who, &tenant, OriginChange::Remove, &asked.origin, id).await?;
+        let change = OriginChange { tenant, verb: OriginVerb::Remove, origin: asked.origin, etag: asked.etag };
+        let origin = self.tenants.change_origin(&principal.name, &change, &asked.request_id).await?;
         Ok(wire::RemoveRedirectOriginResponse { origin })
+    }
+
+    async fn break_glass(
+        &self,
+        principal: Principal,
+        asked: wire::SetBreakGlassRequest,
+    ) -> Result<wire::SetBreakGlassResponse, Error> {
+        let wait = convert::duration(asked.wait, MAX_WAIT).ctx("wait")?;
+        let change = BreakGlass { tenant: tenant(&principal, &asked.tenant)?, on: asked.on, etag: asked.etag };
+        let (tenant, since) = self.tenants.set_break_glass(&principal.name, &change, &asked.request_id).await?;
+        let rollout = self.distribution.reach(&tenant.tenant, since, wait).await;
+        Ok(wire::SetBreakGlassResponse { tenant: Some(to_wire(tenant)?), rollout: Some(to_wire_rollout(rollout)) })
     }
 
     /// The origins are few and lie in the tenant's row: a page begins past the origin that its token names.
@@ -95,8 +109,13 @@ impl TenantEdge {
     }
 }
 
-fn to_wire(tenant: Tenant) -> wire::Tenant {
-    wire::Tenant { tenant: tenant.tenant.to_string(), created_at: Some(convert::to_timestamp(tenant.created_at)) }
+fn to_wire(tenant: Tenant) -> Result<wire::Tenant, Error> {
+    Ok(wire::Tenant {
+        tenant: tenant.tenant.to_string(),
+        created_at: Some(convert::to_timestamp(tenant.created_at)),
+        break_glass: tenant.break_glass,
+        etag: tenant.etag()?,
+    })
 }
 
 #[tonic::async_trait]
@@ -147,5 +166,13 @@ impl TenantService for TenantEdge {
     ) -> Result<Response<wire::ListRedirectOriginsResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.origins(principal, asked).await)
+    }
+
+    async fn set_break_glass(
+        &self,
+        request: Request<wire::SetBreakGlassRequest>,
+    ) -> Result<Response<wire::SetBreakGlassResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.break_glass(principal, asked).await)
     }
 }

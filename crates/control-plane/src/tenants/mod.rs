@@ -1,11 +1,12 @@
-//! Tenants, and where they may send their users.
+//! Tenants, where they may send their users, and the switch that turns their own Actions off.
 
 use crate::audit::outbox;
+use crate::etag;
 use crate::keys;
 use crate::requests::{self, RequestId, Seen};
 use crate::rows::{self, Page, Row};
 use crate::shared::Shared;
-use crate::store::{Batch, Key, Scan};
+use crate::store::{Batch, Key, Revision, Scan};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,6 +27,16 @@ pub(crate) struct Tenant {
     pub(crate) created_at: Timestamp,
     /// Where redirects may lead: origins as browsers write them, in the order of their text.
     pub(crate) redirect_origins: Vec<String>,
+    /// Whether its custom Actions are turned off.
+    #[serde(default)]
+    pub(crate) break_glass: bool,
+}
+
+impl Tenant {
+    /// Its etag, which changes with everything that can be changed of it.
+    pub(crate) fn etag(&self) -> Result<String, Error> {
+        etag::of(self)
+    }
 }
 
 /// Makes, shows and changes tenants.
@@ -34,13 +45,37 @@ pub(crate) struct Tenants {
     shared: Shared,
 }
 
-/// A change of where redirects may lead.
+/// What is done with an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum OriginChange {
+pub(crate) enum OriginVerb {
     /// Allow one more.
     Add,
     /// Forbid one.
     Remove,
+}
+
+/// A change of where redirects may lead.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OriginChange {
+    /// The tenant.
+    pub(crate) tenant: Slug,
+    /// What is done.
+    pub(crate) verb: OriginVerb,
+    /// With which origin, as the caller wrote it.
+    pub(crate) origin: String,
+    /// The etag of the tenant to be changed; empty for whatever it is.
+    pub(crate) etag: String,
+}
+
+/// A turn of the switch.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BreakGlass {
+    /// The tenant.
+    pub(crate) tenant: Slug,
+    /// Whether its custom Actions are turned off.
+    pub(crate) on: bool,
+    /// The etag of the tenant to be changed; empty for whatever it is.
+    pub(crate) etag: String,
 }
 
 impl Tenants {
@@ -65,7 +100,8 @@ impl Tenants {
                 return Err(exists.about("tenant", tenant.as_str()));
             }
             let now = self.shared.clock.now();
-            let made = Tenant { tenant: tenant.clone(), created_at: now, redirect_origins: Vec::new() };
+            let made =
+                Tenant { tenant: tenant.clone(), created_at: now, redirect_origins: Vec::new(), break_glass: false };
             let record = AuditRecord::new(now, AuditKind::TenantCreated, tenant.clone(), who);
             let batch = Batch::new()
                 .absent(keys::tenant(tenant))
@@ -111,35 +147,36 @@ impl Tenants {
     pub(crate) async fn change_origin(
         &self,
         who: &str,
-        tenant: &Slug,
-        change: OriginChange,
-        origin: &str,
+        change: &OriginChange,
         request_id: &str,
     ) -> Result<String, Error> {
+        let OriginChange { tenant, verb, origin, etag } = change;
         let origin = Origin::parse(origin).map_err(|wrong| Error::field("origin", wrong))?.as_str().to_owned();
-        let request = RequestId::of(Some(tenant), request_id, "ChangeRedirectOrigin", &(change, &origin))?;
+        let asked = OriginChange { origin: origin.clone(), ..change.clone() };
+        let request = RequestId::of(Some(tenant), request_id, "ChangeRedirectOrigin", &asked)?;
         loop {
             let row = self.get(tenant).await?;
             let keep = match requests::look(&self.shared, request.as_ref()).await? {
                 Seen::Answered(origin) => return Ok(origin),
                 Seen::New(keep) => keep,
             };
+            etag::check(etag, &row.value.etag()?, "tenant", tenant.as_str())?;
             let from = row.value.redirect_origins.clone();
             let mut to = from.clone();
-            match (change, to.binary_search(&origin)) {
-                (OriginChange::Add, Err(place)) if to.len() < MAX_REDIRECT_ORIGINS => to.insert(place, origin.clone()),
-                (OriginChange::Add, Err(_)) => {
+            match (verb, to.binary_search(&origin)) {
+                (OriginVerb::Add, Err(place)) if to.len() < MAX_REDIRECT_ORIGINS => to.insert(place, origin.clone()),
+                (OriginVerb::Add, Err(_)) => {
                     let message =
                         format!("tenant {tenant} has {MAX_REDIRECT_ORIGINS} redirect origins, the most there may be");
                     return Err(
                         Error::precondition("TOO_MANY_REDIRECT_ORIGINS", message).about("tenant", tenant.as_str())
                     );
                 }
-                (OriginChange::Add, Ok(_)) => {}
-                (OriginChange::Remove, Ok(place)) => {
+                (OriginVerb::Add, Ok(_)) => {}
+                (OriginVerb::Remove, Ok(place)) => {
                     to.remove(place);
                 }
-                (OriginChange::Remove, Err(_)) => {
+                (OriginVerb::Remove, Err(_)) => {
                     let message = format!("{origin} is not among the redirect origins of tenant {tenant}");
                     return Err(Error::not_found("REDIRECT_ORIGIN_NOT_FOUND", message).about("redirect_origin", origin));
                 }
@@ -160,6 +197,47 @@ impl Tenants {
             }
             if rows::commit(&*self.shared.store, keep.keep(batch, &origin, now)?).await?.is_some() {
                 return Ok(origin);
+            }
+        }
+    }
+
+    /// Turns a tenant's custom Actions off or on; with the commit since when it is so. Setting what is set changes nothing.
+    pub(crate) async fn set_break_glass(
+        &self,
+        who: &str,
+        change: &BreakGlass,
+        request_id: &str,
+    ) -> Result<(Tenant, Revision), Error> {
+        let BreakGlass { tenant, on, etag } = change;
+        let request = RequestId::of(Some(tenant), request_id, "SetBreakGlass", change)?;
+        loop {
+            let row = self.get(tenant).await?;
+            let keep = match requests::look(&self.shared, request.as_ref()).await? {
+                Seen::Answered(tenant) => return Ok((tenant, row.revision)),
+                Seen::New(keep) => keep,
+            };
+            etag::check(etag, &row.value.etag()?, "tenant", tenant.as_str())?;
+            let changes = row.value.break_glass != *on;
+            if !changes && !keep.is_asked() {
+                return Ok((row.value, row.revision));
+            }
+            let now = self.shared.clock.now();
+            let mut batch = Batch::new().at(keys::tenant(tenant), row.revision);
+            let changed = Tenant { break_glass: *on, ..row.value };
+            if changes {
+                let mut record = AuditRecord::new(now, AuditKind::BreakGlassUpdated, tenant.clone(), who);
+                record.from = Some(json!({ "break_glass": !on }));
+                record.to = Some(json!({ "break_glass": on }));
+                batch = batch
+                    .put(keys::tenant(tenant), rows::encode(&changed)?)
+                    .append(keys::outbox(), outbox::row(&record)?);
+            }
+            if let Some(commit) = rows::commit(&*self.shared.store, keep.keep(batch, &changed, now)?).await? {
+                if changes {
+                    self.shared.metrics.break_glass(*on);
+                    tracing::warn!(%tenant, on, "the break-glass switch was turned");
+                }
+                return Ok((changed, if changes { commit } else { row.revision }));
             }
         }
     }

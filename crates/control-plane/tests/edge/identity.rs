@@ -3,7 +3,8 @@
 use crate::support::{TestClock, answered, tools};
 use sluice_api::control::v1::{
     self as control, audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-    flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
+    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use sluice_api::distribution::v1::{
     self as wire, audit_ingest_service_client::AuditIngestServiceClient,
@@ -92,6 +93,9 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     let listed = tenants.list_tenants(control::ListTenantsRequest::default()).await.unwrap().into_inner().tenants;
     assert_eq!(listed.into_iter().map(|tenant| tenant.tenant).collect::<Vec<_>>(), ["acme"]);
 
+    let turn = control::SetBreakGlassRequest { tenant: other(), on: true, ..Default::default() };
+    denied(answered(tenants.set_break_glass(turn).await), "TENANT_DENIED");
+
     let mut catalog = CatalogServiceClient::new(own(&channel));
     let header = control::PublishHeader { tenant: other(), ..Default::default() };
     let message = Some(control::publish_version_request::Message::Header(header));
@@ -104,6 +108,21 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     let get = control::GetVersionRequest { tenant: other(), slug: "gate".into(), ..Default::default() };
     denied(answered(catalog.get_version(get).await), "TENANT_DENIED");
 
+    let (slug, version) = (|| "gate".to_owned(), || "1.0.0".to_owned());
+    let get = control::GetActionRequest { tenant: other(), slug: slug() };
+    denied(answered(catalog.get_action(get).await), "TENANT_DENIED");
+    let mark =
+        control::DeprecateVersionRequest { tenant: other(), slug: slug(), version: version(), ..Default::default() };
+    denied(answered(catalog.deprecate_version(mark).await), "TENANT_DENIED");
+    let mark = control::YankVersionRequest { tenant: other(), slug: slug(), version: version(), ..Default::default() };
+    denied(answered(catalog.yank_version(mark).await), "TENANT_DENIED");
+    // Not even in its own.
+    let mark =
+        control::RevokeVersionRequest { tenant: "acme".into(), slug: slug(), version: version(), ..Default::default() };
+    denied(answered(catalog.revoke_version(mark).await), "OPERATOR_ONLY");
+    let delete = control::DeleteActionRequest { tenant: other(), slug: slug(), ..Default::default() };
+    denied(answered(catalog.delete_action(delete).await), "TENANT_DENIED");
+
     let mut flows = FlowServiceClient::new(own(&channel));
     let flow = || "login".to_owned();
     let create = control::CreateFlowRequest { tenant: other(), flow: flow(), ..Default::default() };
@@ -112,6 +131,20 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     denied(answered(flows.attach_action(attach).await), "TENANT_DENIED");
     let pin = control::PinAttachmentRequest { tenant: other(), flow: flow(), ..Default::default() };
     denied(answered(flows.pin_attachment(pin).await), "TENANT_DENIED");
+    let update = control::UpdateAttachmentRequest { tenant: other(), flow: flow(), ..Default::default() };
+    denied(answered(flows.update_attachment(update).await), "TENANT_DENIED");
+    let detach = control::DetachActionRequest { tenant: other(), flow: flow(), ..Default::default() };
+    denied(answered(flows.detach_action(detach).await), "TENANT_DENIED");
+    let slot = control::UpdateSlotRequest { tenant: other(), flow: flow(), ..Default::default() };
+    denied(answered(flows.update_slot(slot).await), "TENANT_DENIED");
+    let rollback = control::RollbackFlowRequest { tenant: other(), flow: flow(), revision: 1, ..Default::default() };
+    denied(answered(flows.rollback_flow(rollback).await), "TENANT_DENIED");
+    let delete = control::DeleteFlowRequest { tenant: other(), flow: flow(), ..Default::default() };
+    denied(answered(flows.delete_flow(delete).await), "TENANT_DENIED");
+    let history = control::ListFlowRevisionsRequest { tenant: other(), flow: flow(), ..Default::default() };
+    denied(answered(flows.list_flow_revisions(history).await), "TENANT_DENIED");
+    let diff = control::GetFlowDiffRequest { tenant: other(), flow: flow(), from: 1, to: 0 };
+    denied(answered(flows.get_flow_diff(diff).await), "TENANT_DENIED");
     let get = control::GetFlowRequest { tenant: other(), flow: flow(), revision: 0 };
     denied(answered(flows.get_flow(get).await), "TENANT_DENIED");
     let list = control::ListFlowsRequest { tenant: other(), ..Default::default() };
@@ -122,6 +155,10 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     let mut audit = AuditServiceClient::new(own(&channel));
     let list = control::ListAuditRecordsRequest { tenant: other(), ..Default::default() };
     denied(answered(audit.list_audit_records(list).await), "TENANT_DENIED");
+
+    let mut executors = ExecutorServiceClient::new(own(&channel));
+    let list = control::ListExecutorsRequest::default();
+    denied(answered(executors.list_executors(list).await), "OPERATOR_ONLY");
 
     let mut distribution = DistributionServiceClient::new(own(&channel));
     denied(answered(distribution.watch(tokio_stream::pending()).await), "OPERATOR_ONLY");

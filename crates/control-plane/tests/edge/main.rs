@@ -5,14 +5,20 @@
 
 mod attached;
 mod audit;
+mod distribution;
+mod edits;
 mod executors;
 mod flows;
 mod identity;
 mod ingest;
+mod marks;
+mod mutations;
 mod packages;
+mod past;
 mod publish;
 mod requests;
 mod restart;
+mod scale;
 mod support;
 mod tenants;
 mod watching;

@@ -65,12 +65,14 @@ async fn origins_that_are_sent_again_are_changed_once() {
         tenant: "acme".into(),
         origin: "https://a.example".into(),
         request_id: "r1".into(),
+        ..Default::default()
     };
     plane.tenants().add_redirect_origin(add.clone()).await.unwrap();
     let remove = control::RemoveRedirectOriginRequest {
         tenant: "acme".into(),
         origin: "https://a.example".into(),
         request_id: "r2".into(),
+        ..Default::default()
     };
     plane.tenants().remove_redirect_origin(remove.clone()).await.unwrap();
     // Both answers come again, and neither is done again.

@@ -5,7 +5,7 @@ use sluice_api::control::v1 as control;
 use sluice_model::{Code, Error};
 
 async fn create(plane: &Plane, tenant: &str) -> Result<control::Tenant, Error> {
-    let request = control::CreateTenantRequest { tenant: tenant.into(), request_id: String::new() };
+    let request = control::CreateTenantRequest { tenant: tenant.into(), ..Default::default() };
     Ok(answered(plane.tenants().create_tenant(request).await)?.tenant.unwrap())
 }
 
@@ -18,10 +18,10 @@ async fn listed(plane: &Plane) -> Vec<String> {
 async fn change(plane: &Plane, add: bool, origin: &str) -> Result<String, Error> {
     let (tenant, origin) = ("acme".to_owned(), origin.to_owned());
     if add {
-        let request = control::AddRedirectOriginRequest { tenant, origin, request_id: String::new() };
+        let request = control::AddRedirectOriginRequest { tenant, origin, ..Default::default() };
         return Ok(answered(plane.tenants().add_redirect_origin(request).await)?.origin);
     }
-    let request = control::RemoveRedirectOriginRequest { tenant, origin, request_id: String::new() };
+    let request = control::RemoveRedirectOriginRequest { tenant, origin, ..Default::default() };
     Ok(answered(plane.tenants().remove_redirect_origin(request).await)?.origin)
 }
 

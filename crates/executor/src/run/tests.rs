@@ -1,3 +1,5 @@
+mod standing;
+
 use super::*;
 use crate::{
     audit::spool::{Batch, Place},
@@ -27,6 +29,7 @@ struct Piece {
     outcomes: Option<Vec<OutcomeKind>>,
     schema: Option<Object>,
     is_on_the_shelf: bool,
+    is_revoked: bool,
 }
 
 /// An Action that returns this expression.
@@ -51,6 +54,7 @@ fn code(bundle: Bundle) -> Piece {
         outcomes: None,
         schema: None,
         is_on_the_shelf: true,
+        is_revoked: false,
     }
 }
 
@@ -86,7 +90,7 @@ fn stage(trigger: Trigger, pieces: Vec<Piece>) -> Stage {
 fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<Piece>) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let (metrics, shelf) = (Metrics::for_tests(), Shelf::new());
-    let store = Store::open(&folder.path().join("cache"), engine().identity(), 1 << 30).unwrap();
+    let store = Store::open(&folder.path().join("cache"), engine().identity(), 1 << 30, Arc::clone(&metrics)).unwrap();
     let modules = Modules::new(engine(), store, Arc::clone(&shelf) as _, 1 << 30, 2, Arc::clone(&metrics));
     let planner = Planner::new(modules.clone());
     let mut versions: HashMap<Slug, Arc<VersionInfo>> = HashMap::new();
@@ -101,10 +105,12 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             tenant: slug("acme"),
             slug: name.clone(),
             version: Version::new(1, 0, 0),
+            digest: "1".repeat(64),
             bundle_digest,
             limits: piece.limits,
             outcomes: piece.outcomes,
             schema: piece.schema,
+            revoked: piece.is_revoked,
         });
         versions.insert(name.clone(), Arc::new(version));
         attachments.push(Attachment { id: format!("att-{n}"), slug: name, ..piece.attachment });
@@ -119,7 +125,8 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
     let plan = planner.plan(revision, |slug, _| versions.get(slug).cloned()).unwrap();
     let identity = Identity { id: "executor-test".into(), epoch: 1 };
     let (audit, _) = Audit::open(folder.path(), &identity, &audit, Arc::clone(&metrics)).unwrap();
-    let runner = Runner { engine: engine(), modules, audit: Arc::new(audit), metrics, http_localhost: false };
+    let standing = Standing::of(Arc::default());
+    let runner = Runner { engine: engine(), modules, audit: Arc::new(audit), metrics, http_localhost: false, standing };
     let runs_on = RunsOn { executor: identity.id, engine: wire::EngineIdentity::default() };
     Stage { runner, plan: Arc::new(plan), trigger, folder, runs_on: Arc::new(runs_on) }
 }
@@ -141,6 +148,7 @@ impl Stage {
             },
             origins: Arc::from([Origin::parse("https://app.example.com").unwrap()]),
             plan: Arc::clone(&self.plan),
+            break_glass: false,
             trigger: self.trigger,
             deadline: None,
             include_logs: false,

@@ -1,6 +1,6 @@
 //! Plans: a flow revision with everything looked up that its runs need.
 
-use super::update::{Name, Refused, VersionUpsert};
+use super::update::{Cause, Name, Refused, VersionUpsert};
 use crate::{
     modules::{Module, Modules},
     run::breaker::Breaker,
@@ -23,6 +23,10 @@ pub(crate) struct VersionInfo {
     limits: Limits,
     outcomes: Option<Arc<[OutcomeKind]>>,
     schema: Option<Object>,
+    /// The digest of its content.
+    pub(crate) digest: String,
+    /// Never to be run again.
+    pub(crate) is_revoked: bool,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
 }
@@ -52,6 +56,9 @@ pub(crate) struct AttachmentPlan {
     pub(crate) slug: Slug,
     /// The exact version, as text.
     pub(crate) version: String,
+    pub(crate) exact: Version,
+    /// Whether it was revoked when this was planned; the state says whether it was since.
+    pub(crate) is_revoked: bool,
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
@@ -75,7 +82,12 @@ impl Plan {
 
     /// Every module that it needs.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &Arc<Module>> {
-        self.slots.iter().flat_map(|slot| &slot.attachments).map(|attachment| &attachment.module)
+        self.attachments().filter(|attachment| !attachment.is_revoked).map(|attachment| &attachment.module)
+    }
+
+    /// What it attaches, slot by slot.
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &AttachmentPlan> {
+        self.slots.iter().flat_map(|slot| &slot.attachments)
     }
 }
 
@@ -99,6 +111,8 @@ impl Planner {
             limits: version.limits,
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
+            digest: version.digest.clone(),
+            is_revoked: version.revoked,
             module: self.modules.module(&version.bundle_digest),
         }
     }
@@ -112,24 +126,24 @@ impl Planner {
         revision: FlowRevision,
         find: impl Fn(&Slug, &Version) -> Option<Arc<VersionInfo>>,
     ) -> Result<Plan, Refused> {
-        let refused = |reason: String| Refused::of(Name::flow(&revision), reason);
+        let refused = |cause, reason: String| Refused::of(cause, Name::flow(&revision), reason);
         let mut slots = Vec::with_capacity(revision.slots.len());
         for slot in &revision.slots {
             if slot.attachments.len() > MAX_ATTACHMENTS_A_SLOT {
                 let count = slot.attachments.len();
-                return Err(refused(format!(
-                    "slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}",
-                    slot.trigger
-                )));
+                return Err(refused(
+                    Cause::Unreadable,
+                    format!("slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}", slot.trigger),
+                ));
             }
             let mut attachments = Vec::with_capacity(slot.attachments.len());
             for (attachment, position) in slot.attachments.iter().zip(1u64..) {
                 let Some(version) = find(&attachment.slug, &attachment.version) else {
                     let (slug, version) = (&attachment.slug, &attachment.version);
-                    return Err(refused(format!(
-                        "attachment {} pins {slug}@{version}, which was never sent",
-                        attachment.id
-                    )));
+                    return Err(refused(
+                        Cause::Unresolved,
+                        format!("attachment {} pins {slug}@{version}, which was never sent", attachment.id),
+                    ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
                 let config = attachment.config.clone();
@@ -137,6 +151,8 @@ impl Planner {
                     id: attachment.id.clone(),
                     slug: attachment.slug.clone(),
                     version: attachment.version.to_string(),
+                    exact: attachment.version.clone(),
+                    is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
                     config: match &version.schema {
@@ -177,6 +193,16 @@ impl Planner {
             // What becomes of it is told by whoever runs it, and in the log.
             tokio::spawn(async move { modules.load(&tenant, &module).await.map(drop) });
         }
+    }
+
+    /// A state is about to serve: the modules of its newest revisions are the last to be put out of memory.
+    pub(crate) fn need(&self, state: &super::State) {
+        self.modules.need(state.newest_modules().map(|(_, module)| module));
+    }
+
+    /// A state serves before its modules are made.
+    pub(crate) fn comes_when_asked(&self, state: &super::State) {
+        state.modules().for_each(|(_, module)| self.modules.comes_when_asked(module));
     }
 
     /// Forgets the breakers of attachments that no revision has any more.

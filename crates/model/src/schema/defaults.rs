@@ -5,7 +5,7 @@ use crate::{Invalid, Object, decode::escape};
 use serde_json::Value;
 
 /// What is shown instead of a value that is marked `x-secret`.
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 
 /// Checks every default, and every value of `x-default-by-trigger`, against the schema that it stands in.
 pub(super) fn check(root: &Object) -> Result<(), Vec<Invalid>> {
@@ -115,6 +115,61 @@ pub(super) fn redact(root: &Object, schema: &Object, value: &mut Value) {
                 items.iter_mut().for_each(|item| redact(root, schema, item));
             }
         }
+        _ => {}
+    }
+}
+
+/// Puts the stored values back where a config has the mark of a hidden one. `shown` is the stored config as it was shown:
+/// only where that has the mark too does the mark stand for a value. Lists count only where their lengths agree, since
+/// otherwise nobody knows which item is which.
+pub(super) fn unhide(config: &mut Value, shown: &Value, stored: &Value) {
+    match (config, shown, stored) {
+        (Value::Object(config), Value::Object(shown), Value::Object(stored)) => {
+            for (name, value) in config.iter_mut() {
+                if let (Some(shown), Some(stored)) = (shown.get(name), stored.get(name)) {
+                    unhide(value, shown, stored);
+                }
+            }
+        }
+        (Value::Array(config), Value::Array(shown), Value::Array(stored)) if config.len() == stored.len() => {
+            for ((value, shown), stored) in config.iter_mut().zip(shown).zip(stored) {
+                unhide(value, shown, stored);
+            }
+        }
+        (config @ Value::String(_), Value::String(shown), stored) if shown == HIDDEN && *config == HIDDEN => {
+            *config = stored.clone();
+        }
+        _ => {}
+    }
+}
+
+/// The config with another text wherever it has the mark.
+pub(super) fn without_marks(config: &Value) -> Value {
+    match config {
+        Value::Object(object) => object.iter().map(|(name, value)| (name.clone(), without_marks(value))).collect(),
+        Value::Array(items) => items.iter().map(without_marks).collect(),
+        Value::String(text) if text == HIDDEN => Value::String(String::new()),
+        other => other.clone(),
+    }
+}
+
+/// Where a config still has the mark in the place of a secret: pointers. `redacted` is it [without marks](without_marks)
+/// and redacted.
+pub(super) fn marks_left(config: &Value, redacted: &Value, pointer: &str, found: &mut Vec<String>) {
+    match (config, redacted) {
+        (Value::Object(config), Value::Object(redacted)) => {
+            for (name, value) in config {
+                if let Some(redacted) = redacted.get(name) {
+                    marks_left(value, redacted, &format!("{pointer}/{}", escape(name)), found);
+                }
+            }
+        }
+        (Value::Array(config), Value::Array(redacted)) => {
+            for (index, (value, redacted)) in config.iter().zip(redacted).enumerate() {
+                marks_left(value, redacted, &format!("{pointer}/{index}"), found);
+            }
+        }
+        (config, redacted) if *config == HIDDEN && *redacted == HIDDEN => found.push(pointer.to_owned()),
         _ => {}
     }
 }

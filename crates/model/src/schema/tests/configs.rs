@@ -157,3 +157,23 @@ fn secret_fields_are_hidden_wherever_they_stand() {
     let h = "(hidden)";
     assert_eq!(shown, json!({"a": h, "b": [{"c": h, "n": 1}], "d": h, "e": {"k": h}, "f": "kept"}));
 }
+
+#[test]
+fn a_shown_config_that_comes_back_keeps_its_secrets() {
+    let schema = schema(json!({"type": "object", "properties": {
+        "token": {"type": "string", "x-secret": true}, "note": {"type": "string"},
+        "hooks": {"type": "array", "items": {"properties": {"key": {"type": "string", "x-secret": true}}}}
+    }}));
+    let stored = json!({"token": "t", "note": "(hidden)", "hooks": [{"key": "k"}]});
+    let mut sent = schema.redact(&stored);
+    sent["note"] = json!("new");
+    schema.unhide(&mut sent, &stored);
+    assert_eq!(sent, json!({"token": "t", "note": "new", "hooks": [{"key": "k"}]}));
+    assert_eq!(schema.check_unhidden(&sent), []);
+    // What was never stored cannot be put back, nor can an item of a list that has changed.
+    let mut sent =
+        json!({"token": "(hidden)", "note": "(hidden)", "hooks": [{"key": "(hidden)"}, {"key": "(hidden)"}]});
+    schema.unhide(&mut sent, &json!({"hooks": [{"key": "k"}]}));
+    let pointers: Vec<String> = schema.check_unhidden(&sent).into_iter().map(|wrong| wrong.pointer).collect();
+    assert_eq!(pointers, ["/hooks/0/key", "/hooks/1/key", "/token"]);
+}
