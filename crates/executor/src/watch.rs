@@ -20,7 +20,7 @@ use crate::{
     catalog::{Catalog, Scope, Touched},
     chain,
     identity::Identity,
-    last::{AsItCame, LastState},
+    last::{AsItCame, LastState, fold::of_served},
     modules::{Module, Modules},
     remote::Remote,
     state::{
@@ -263,11 +263,16 @@ impl Watcher {
         let (catalog, full) = (Arc::clone(&self.catalog), parts.first().is_some_and(|p| p.full));
         // A large state takes a while to read: not on a worker that sign-ins wait for.
         let planned = tokio::task::spawn_blocking(move || {
-            let as_it_came = AsItCame::of(&parts, Timestamp::now());
+            let (is_on_demand, at) = (matches!(catalog.scope(), Scope::OnDemand(_)), Timestamp::now());
+            // What comes of a tenant that was let go must not be found after a restart, where it would be all that is known.
+            let (as_it_came, all) = match is_on_demand {
+                true => (None, parts.clone()),
+                false => (Some(AsItCame::of(&parts, at)), Vec::new()),
+            };
             let mut update = Update::read(parts)?;
             let before = catalog.applied();
             let before = before.as_ref().map(|applied| &applied.state);
-            if let Scope::OnDemand(_) = catalog.scope() {
+            if is_on_demand {
                 update.keep_served(|tenant| before.is_some_and(|before| before.tenant(tenant).is_some()));
             }
             let (touched, removed) = (Touched::by(&update), update.removed_tenants().cloned().collect::<Vec<_>>());
@@ -275,7 +280,9 @@ impl Watcher {
                 Some(before) => before.updated(update, &catalog.planner)?,
                 None => State::default().updated(update, &catalog.planner)?,
             };
-            let state = state.without_expired(Timestamp::now()).unwrap_or(state);
+            let is_served = |tenant: &str| Slug::parse(tenant).is_ok_and(|tenant| state.tenant(&tenant).is_some());
+            let as_it_came = as_it_came.unwrap_or_else(|| AsItCame::of(&of_served(all, is_served), at));
+            let state = state.without_expired(at).unwrap_or(state);
             Ok::<_, Refused>((state, touched, removed, as_it_came))
         });
         let lost = |_| Refused::new(Cause::Internal, "planning the state ended without an answer");

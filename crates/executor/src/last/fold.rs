@@ -47,6 +47,14 @@ impl Key {
     }
 }
 
+/// A state without what is of tenants that are not served. What is gone stays told.
+pub(crate) fn of_served(mut parts: Vec<State>, is_served: impl Fn(&str) -> bool) -> Vec<State> {
+    for part in &mut parts {
+        part.upserts.retain(|upsert| upsert.resource.as_ref().is_some_and(|r| is_served(Key::of(r).tenant())));
+    }
+    parts
+}
+
 /// Folds states, the first of them full. The answer is one full state, in parts.
 pub(crate) fn fold(updates: Vec<Vec<State>>, now: Timestamp) -> Vec<State> {
     let mut known: HashMap<Key, (usize, Resource)> = HashMap::new();

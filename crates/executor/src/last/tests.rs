@@ -286,6 +286,20 @@ fn folding_applies_what_an_executor_would() {
 }
 
 #[test]
+fn what_comes_of_tenants_that_are_not_served_is_left_out_and_what_is_gone_is_not() {
+    let gone = wire::ResourceName { name: Some(WireName::Tenant(wire::TenantName { tenant: "let-go".into() })) };
+    let change = wire::State {
+        removals: vec![gone],
+        ..state(2, false, vec![tenant("let-go"), tenant("acme"), version("1.0.0"), revision(1, "1.0.0", true, None)])
+    };
+    let served = fold::of_served(vec![change], |tenant| tenant == "acme");
+    assert_eq!((served[0].upserts.len(), served[0].removals.len(), served[0].last), (3, 1, true));
+    let first = state(1, true, vec![tenant("let-go")]);
+    let folded = fold::fold(vec![vec![first], served], at(0));
+    assert_eq!(names(&folded).1, words(&["acme", "check@1.0.0", "login 1"]));
+}
+
+#[test]
 fn of_two_newest_revisions_the_later_comes_last() {
     let changes = vec![
         vec![state(1, true, vec![tenant("acme"), version("1.0.0"), revision(7, "1.0.0", true, None)])],
