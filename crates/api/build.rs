@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "sluice/control/v1/catalog.proto",
     "sluice/control/v1/flow.proto",
     "sluice/control/v1/audit.proto",
+    "sluice/control/v1/executor.proto",
     "sluice/executor/v1/execution.proto",
     "sluice/distribution/v1/distribution.proto",
     "sluice/distribution/v1/audit_ingest.proto",

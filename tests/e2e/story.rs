@@ -38,6 +38,12 @@ fn a_flow_runs_what_is_pinned_and_audit_tells_it_in_order() {
     let attached = acme.run(&["flow", "attach", "login", "--trigger", "post-login", "--action", "who@1.0.0"]);
     assert_eq!(attached["revision"], 2);
     assert_eq!(attached["rollout"], json!({"have": 1, "waiting": 0}));
+    let executors = acme.run(&["executor", "list"])["entries"].clone();
+    assert_eq!(executors.as_array().map(Vec::len), Some(1), "{executors}");
+    let executor = &executors[0];
+    assert_eq!((&executor["subscription"]["kind"], &executor["last_nack"]), (&json!("all"), &Value::Null));
+    assert_eq!((&executor["nacks"], &executor["missing_modules"]), (&json!(0), &json!([])));
+    assert!(executor["cursor"].as_u64() > Some(0) && executor["lag"]["ms"].is_u64(), "{executor}");
     let attachment = attached["attachment"].as_str().expect("an id").to_owned();
     let first = sign_in(&acme, &input, "s0", None);
     assert_eq!(first["verdict"], "continue");

@@ -4,7 +4,8 @@ use crate::stop::Stop;
 use sluice_api::{
     control::v1::{
         audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-        flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
+        executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
+        tenant_service_client::TenantServiceClient,
     },
     executor::v1::execution_service_client::ExecutionServiceClient,
 };
@@ -74,6 +75,10 @@ impl ControlUrl {
 
     pub(crate) async fn flows(&self) -> Result<FlowServiceClient<Wire>, Stop> {
         Ok(FlowServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub(crate) async fn executors(&self) -> Result<ExecutorServiceClient<Wire>, Stop> {
+        Ok(ExecutorServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub(crate) async fn audit(&self) -> Result<AuditServiceClient<Wire>, Stop> {

@@ -4,6 +4,7 @@ mod action;
 mod audit;
 mod dev;
 mod execute;
+mod executor;
 mod flow;
 mod init;
 mod publish;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     /// Make tenants, and say where they may send their users
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// See the executors that are connected
+    #[command(subcommand)]
+    Executor(executor::Command),
     /// Measure Execute
     #[command(subcommand)]
     Bench(bench::Command),
@@ -75,6 +79,7 @@ impl Command {
             Command::Execute(args) => execute::run(args, screen).await,
             Command::Audit(command) => audit::run(command, screen).await,
             Command::Tenant(command) => tenant::run(command, screen).await,
+            Command::Executor(command) => executor::run(command, screen).await,
             Command::Bench(command) => bench::run(command, screen).await,
         }
     }

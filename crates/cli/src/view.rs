@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod execution;
+pub(crate) mod executor;
 pub(crate) mod flow;
 pub(crate) mod run;
 mod table;

@@ -6,9 +6,9 @@ use crate::audit::outbox::Outbox;
 use crate::catalogue::{Catalogue, Publisher};
 use crate::clock::Clock;
 use crate::config::PlaneConfig;
-use crate::distribution::{ConnectedExecutor, Cursors, Distribution, Roster};
+use crate::distribution::{Cursors, Distribution, Pace, Roster};
 use crate::flows::Flows;
-use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, FlowEdge, IngestEdge, TenantEdge};
+use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, TenantEdge};
 use crate::metrics::Metrics;
 use crate::requests;
 use crate::shared::Shared;
@@ -18,7 +18,8 @@ use jiff::SignedDuration;
 use opentelemetry::metrics::Meter;
 use sluice_api::control::v1::{
     audit_service_server::AuditServiceServer, catalog_service_server::CatalogServiceServer,
-    flow_service_server::FlowServiceServer, tenant_service_server::TenantServiceServer,
+    executor_service_server::ExecutorServiceServer, flow_service_server::FlowServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use sluice_api::distribution::v1::{
     audit_ingest_service_server::AuditIngestServiceServer, distribution_service_server::DistributionServiceServer,
@@ -112,7 +113,7 @@ impl ControlPlane {
         let cursors = Cursors::open(&shared).await?;
         let outbox = Arc::new(Outbox::open(shared.clone(), Arc::clone(&log)).await?);
         let roster = Roster::new();
-        roster.observe(meter, shared.store.watch());
+        roster.observe(meter);
 
         let tenants = Tenants::new(shared.clone());
         let catalogue = Catalogue::new(shared.clone(), tenants.clone());
@@ -129,10 +130,13 @@ impl ControlPlane {
         let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
         let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
             .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
-        let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, roster, cursors, revision_ttl);
+        let status_every = Duration::from_millis(config.distribution.status_interval_ms);
+        let pace = Pace { revision_ttl, status_every };
+        let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, Arc::clone(&roster), cursors, pace);
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(outbox.run(stop.clone()));
+        tasks.spawn(roster.follow(shared.store.watch(), stop.clone()));
         tasks.spawn(sweep(shared, stop.clone()));
         tasks.close();
         Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, stop, tasks })
@@ -156,12 +160,14 @@ impl ControlPlane {
         let flows = FlowEdge::new(self.flows.clone(), self.distribution.clone());
         let audit = AuditEdge::new(self.tenants.clone(), self.audit.clone());
         let distribution = DistributionEdge::new(self.distribution.clone(), drain.clone());
+        let executors = ExecutorEdge::new(self.distribution.clone());
         let ingest = IngestEdge::new(self.audit.clone(), drain.clone());
         grpc.descriptors(sluice_api::FILE_DESCRIPTOR_SET)
             .service(bounded!(TenantServiceServer, tenants))
             .service(bounded!(CatalogServiceServer, catalog))
             .service(bounded!(FlowServiceServer, flows))
             .service(bounded!(AuditServiceServer, audit))
+            .service(bounded!(ExecutorServiceServer, executors))
             .service(bounded!(DistributionServiceServer, distribution))
             .service(bounded!(AuditIngestServiceServer, ingest))
     }
@@ -180,11 +186,6 @@ impl ControlPlane {
     ) -> Result<Running, AssembleError> {
         let serving = self.services(Grpc::new(config), config, drain).spawn(listener, telemetry, readiness, drain)?;
         Ok(Running { serving, plane: self })
-    }
-
-    /// The executors that are connected, by id.
-    pub fn executors(&self) -> Vec<ConnectedExecutor> {
-        self.distribution.executors()
     }
 
     /// Ends the background work, when nothing is served any more: what is in the audit outbox is moved to the log first.

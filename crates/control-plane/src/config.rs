@@ -19,11 +19,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config {
-            server: ServerConfig::on(7070, 7072, "sluice-control-plane"),
-            plane: PlaneConfig::default(),
-            engine: EngineConfig::default(),
-        }
+        let mut server = ServerConfig::on(7070, 7072, "sluice-control-plane");
+        // Executors keep a connection open for ever: one that is cut off without a word is noticed within seconds, so that
+        // a save does not wait for an executor that is not there.
+        (server.grpc.keep_alive_interval_s, server.grpc.keep_alive_timeout_s) = (3, 3);
+        Config { server, plane: PlaneConfig::default(), engine: EngineConfig::default() }
     }
 }
 
@@ -44,6 +44,8 @@ pub struct PlaneConfig {
     pub store: StoreConfig,
     /// Publishing.
     pub publish: PublishConfig,
+    /// What executors are told.
+    pub distribution: DistributionConfig,
 }
 
 impl PlaneConfig {
@@ -52,6 +54,7 @@ impl PlaneConfig {
         at.section("flows", &self.flows);
         at.section("store", &self.store);
         at.section("publish", &self.publish);
+        at.section("distribution", &self.distribution);
     }
 }
 
@@ -112,6 +115,27 @@ impl Default for PublishConfig {
 impl Settings for PublishConfig {
     fn check(&self, at: &mut Checks<'_>) {
         at.range("at_once", self.at_once, 1..=256, "packages");
+    }
+}
+
+/// What executors are told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DistributionConfig {
+    /// How often an executor hears something where nothing has changed, in milliseconds: so it knows that what it serves is
+    /// up to date, and that it is not cut off. Default 2,000 ms. Less than half of the executors' `subscription.silence_ms`; a
+    /// message of some 40 bytes each.
+    pub status_interval_ms: u64,
+}
+
+impl Default for DistributionConfig {
+    fn default() -> DistributionConfig {
+        DistributionConfig { status_interval_ms: 2_000 }
+    }
+}
+
+impl Settings for DistributionConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("status_interval_ms", self.status_interval_ms, 10..=60_000, "milliseconds");
     }
 }
 

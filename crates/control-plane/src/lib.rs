@@ -35,4 +35,3 @@ mod tenants;
 
 pub use app::{ControlPlane, OpenError, Running, Tools};
 pub use clock::Clock;
-pub use distribution::ConnectedExecutor;

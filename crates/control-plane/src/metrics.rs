@@ -14,6 +14,8 @@ pub(crate) struct Metrics {
     missing: Counter<u64>,
     outbox: Gauge<u64>,
     states: Counter<u64>,
+    nacks: Counter<u64>,
+    pictures: Counter<u64>,
 }
 
 impl Metrics {
@@ -53,6 +55,14 @@ impl Metrics {
                 .u64_counter("sluice.watch.states")
                 .with_description("States sent to executors (full, delta) and what they answered (ack, nack)")
                 .build(),
+            nacks: meter
+                .u64_counter("sluice.watch.nacks")
+                .with_description("States that executors refused, by cause")
+                .build(),
+            pictures: meter
+                .u64_counter("sluice.watch.pictures")
+                .with_description("Times that everything was read from the store, for executors that need all of it")
+                .build(),
         }
     }
 
@@ -90,5 +100,15 @@ impl Metrics {
     /// Something was told to an executor, or answered by one: `full`, `delta`, `ack`, `nack`.
     pub(crate) fn state(&self, what: &'static str) {
         self.states.add(1, &[KeyValue::new("what", what)]);
+    }
+
+    /// Everything was read from the store.
+    pub(crate) fn pictured(&self) {
+        self.pictures.add(1, &[]);
+    }
+
+    /// An executor refused a state.
+    pub(crate) fn nacked(&self, cause: &'static str) {
+        self.nacks.add(1, &[KeyValue::new("cause", cause)]);
     }
 }

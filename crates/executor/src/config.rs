@@ -23,6 +23,8 @@ pub struct ExecutorConfig {
     pub subscription: SubscriptionConfig,
     /// The modules that it keeps.
     pub modules: ModulesConfig,
+    /// The answers that it keeps for callers that ask again.
+    pub retries: RetriesConfig,
     /// How audit is kept until the control plane has it.
     pub audit: AuditConfig,
     /// Where redirects may lead, beside the tenants' own origins.
@@ -38,6 +40,7 @@ impl Default for ExecutorConfig {
             control_url: "http://127.0.0.1:7070".into(),
             subscription: SubscriptionConfig::default(),
             modules: ModulesConfig::default(),
+            retries: RetriesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
             engine: EngineConfig::default(),
@@ -53,32 +56,66 @@ impl Settings for ExecutorConfig {
         at.require("control_url", is_url, "a URL such as http://127.0.0.1:7070");
         at.section("subscription", &self.subscription);
         at.section("modules", &self.modules);
+        at.section("retries", &self.retries);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
         at.section("engine", &self.engine);
     }
 }
 
-/// What the executor hears of.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What the executor hears of, and how it notices that it hears no more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SubscriptionConfig {
-    /// The tenants that are served, by slug; an empty list is all of them, those made later too. Default all. A tenant
-    /// costs its flow revisions in memory, and its modules; another tenant's calls are refused with TENANT_NOT_FOUND.
+    /// Which tenants are served. Default `all`. A tenant costs its flow revisions in memory, and its modules.
+    pub mode: SubscriptionMode,
+    /// With `mode = "tenants"`, the tenants by slug; another tenant's calls are refused with TENANT_NOT_FOUND.
     pub tenants: Vec<String>,
+    /// With `mode = "on_demand"`, after how long a tenant is let go that nobody asks for, in seconds. Default 3,600 s. A tenant
+    /// that is asked for again costs its first call the time until its state and its modules are here.
+    pub idle_s: u64,
+    /// After how long without a word from the control plane it is taken to be cut off and another connection is made, in
+    /// milliseconds. Default 7,000 ms. The control plane says something every `distribution.status_interval_ms`, 2,000 ms
+    /// unless set.
+    pub silence_ms: u64,
+}
+
+impl Default for SubscriptionConfig {
+    fn default() -> SubscriptionConfig {
+        SubscriptionConfig { mode: SubscriptionMode::All, tenants: Vec::new(), idle_s: 3_600, silence_ms: 7_000 }
+    }
 }
 
 impl Settings for SubscriptionConfig {
     fn check(&self, at: &mut Checks<'_>) {
+        at.takes("mode", "\"all\", \"tenants\" or \"on_demand\"");
         let slugs = self.tenants.iter().all(|t| Slug::parse(t).is_ok());
-        at.require("tenants", slugs, "a list of tenants' slugs; an empty one is all tenants");
+        let named = self.tenants.is_empty() != (self.mode == SubscriptionMode::Tenants);
+        let takes = "a list of tenants' slugs with subscription.mode \"tenants\", and an empty one otherwise";
+        at.require("tenants", slugs && named, takes);
+        at.range("idle_s", self.idle_s, 1..=30 * 24 * 60 * 60, "seconds");
+        at.range("silence_ms", self.silence_ms, 100..=600_000, "milliseconds");
     }
+}
+
+/// Which tenants an executor serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriptionMode {
+    /// All of them, those made later too.
+    All,
+    /// Those in `subscription.tenants`.
+    Tenants,
+    /// Those that are asked for, from when they are first asked for until nobody asks any more.
+    OnDemand,
 }
 
 /// The modules that an executor keeps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModulesConfig {
-    /// What modules may take in memory, in bytes. Default 512 MiB: some 20,000 small Actions. A module that was put out
-    /// is read from the cache folder when it is needed again, which costs that run about a millisecond.
+    /// What modules may take in memory, in bytes. Default 512 MiB: some 20,000 small Actions. It is never passed, but by
+    /// what runs at the moment. What no newest revision needs goes first, what was used longest ago before the rest; a
+    /// module that was put out is read from the cache folder when it is needed again, which costs that run less than a
+    /// millisecond.
     pub memory_bytes: u64,
     /// What bundles and snapshots may take in the cache folder, in bytes. Default 4 GiB. Those that no flow needs go
     /// first; what flows need stays, also above the bound.
@@ -99,6 +136,27 @@ impl Settings for ModulesConfig {
         at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 40, "bytes");
         at.range("disk_bytes", self.disk_bytes, 1 << 20..=1 << 44, "bytes");
         at.range("parallel", self.parallel, 0..=256, "snapshots");
+    }
+}
+
+/// The answers that an executor keeps, so that a caller that asks again by the same execution id gets the same answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetriesConfig {
+    /// What they may take in memory, in bytes. Default 64 MiB: some 60,000 answers, of the last five minutes at most. Where
+    /// that is less than what callers may still ask for again, the metric `sluice.executor.answers.oldest` shows how far
+    /// back it reaches. Only calls that send an id cost anything.
+    pub memory_bytes: u64,
+}
+
+impl Default for RetriesConfig {
+    fn default() -> RetriesConfig {
+        RetriesConfig { memory_bytes: 64 << 20 }
+    }
+}
+
+impl Settings for RetriesConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 36, "bytes");
     }
 }
 
@@ -226,10 +284,14 @@ mod tests {
     fn every_bad_setting_is_refused_by_its_name() {
         for (key, value) in [
             ("control_url", "control-plane:7070"),
-            ("subscription.tenants", "acme,Not A Slug"),
+            ("subscription.mode", "some"),
+            ("subscription.tenants", "acme"),
+            ("subscription.idle_s", "0"),
+            ("subscription.silence_ms", "5"),
             ("modules.memory_bytes", "12"),
             ("modules.disk_bytes", "12"),
             ("modules.parallel", "-1"),
+            ("retries.memory_bytes", "12"),
             ("audit.durability", "hope"),
             ("audit.spool_max_bytes", "0"),
             ("audit.on_spool_failure", "ignore"),
@@ -242,6 +304,12 @@ mod tests {
             let refusal = Sources::new(EXECUTOR_PREFIX).flag("--set", key, value).load::<ExecutorConfig>().unwrap_err();
             assert_eq!(refusal.problems.len(), 1, "{refusal}");
             assert_eq!(refusal.problems[0].key, key, "{refusal}");
+        }
+        for (mode, tenants) in [("tenants", "acme,Not A Slug"), ("tenants", ""), ("on_demand", "acme")] {
+            let set = |sources: Sources, key, value| sources.flag("--set", key, value);
+            let sources = set(Sources::new(EXECUTOR_PREFIX), "subscription.mode", mode);
+            let refusal = set(sources, "subscription.tenants", tenants).load::<ExecutorConfig>().unwrap_err();
+            assert_eq!(refusal.problems[0].key, "subscription.tenants", "{mode} {tenants}");
         }
         let acked = Sources::new(EXECUTOR_PREFIX)
             .flag("--set", "audit.durability", "acked")

@@ -2,15 +2,19 @@
 
 use crate::{
     audit::{Audit, ship::Shipper},
-    catalog::Catalog,
-    config::ExecutorConfig,
+    catalog::{Catalog, Scope},
+    config::{ExecutorConfig, SubscriptionConfig, SubscriptionMode},
+    demand::Demand,
     identity::Identity,
+    last::LastState,
     modules::{Modules, store::Store},
     remote::Remote,
+    retries::Retries,
     run::{Runner, ledger::RunsOn},
     service::Execute,
     state::plan::Planner,
     telemetry::{Gauges, Metrics},
+    upkeep::{self, Upkeep},
     watch::Watcher,
 };
 use prost::Message as _;
@@ -26,10 +30,15 @@ use std::{
     io,
     path::Path,
     sync::{Arc, LazyLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// The folder of what can be had again, in the data folder.
+const CACHE: &str = "cache";
+/// How long the end waits for a disk that does not answer, each of the two times that it needs it.
+pub const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why an executor does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +59,14 @@ pub enum StartError {
 pub struct Surroundings<'a> {
     /// A folder that is this executor's alone.
     pub data: &'a Path,
-    /// Gets a condition `state`, which holds once there is a state to serve.
+    /// Gets the conditions `state`, which holds once there is a state to serve, and `audit`, which holds while what runs can
+    /// be written down.
     pub readiness: &'a Readiness,
     /// Where its metrics go.
     pub telemetry: &'a Telemetry,
 }
 
 /// An executor at work: it watches the control plane and ships audit; [`Executor::service`] makes it answer.
-#[derive(Debug)]
 pub struct Executor {
     service: Execute,
     identity: Identity,
@@ -69,6 +78,17 @@ pub struct Executor {
     drain_timeout: Duration,
     shipper: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
+    last: LastState,
+    numbers: Numbers,
+}
+
+/// Reads what the executor shows of itself.
+type Numbers = Arc<dyn Fn() -> Gauges + Send + Sync>;
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 impl Executor {
@@ -84,14 +104,16 @@ impl Executor {
     ) -> Result<Executor, StartError> {
         let meter = around.telemetry.meter();
         let metrics = Metrics::new(&meter);
-        let (only, subscription) = subscription(&config.subscription.tenants)?;
+        let (scope, subscription) = subscription(&config.subscription)?;
         let remote = Remote::new(&config.control_url).map_err(|e| StartError::ControlUrl(crate::chain(&e)))?;
 
         let folder = around.data.to_owned();
         let (audit_config, modules_config) = (config.audit.clone(), config.modules.clone());
         let (engine_id, for_audit) = (engine.identity().clone(), Arc::clone(&metrics));
+        let last = LastState::new(&folder.join(CACHE), &subscription, Arc::clone(&metrics));
         let opened = tokio::task::spawn_blocking(move || {
-            let store = Store::open(&folder.join("cache"), &engine_id, modules_config.disk_bytes)?;
+            let (cache, disk_bytes) = (folder.join(CACHE), modules_config.disk_bytes);
+            let store = Store::open(&cache, &engine_id, disk_bytes, Arc::clone(&for_audit))?;
             // The epoch is taken before the spool is opened, which belongs to it.
             std::fs::create_dir_all(&folder)?;
             let identity = Identity::next(&folder)?;
@@ -110,18 +132,33 @@ impl Executor {
         };
         let source = Arc::new(remote.clone());
         let memory_bytes = config.modules.memory_bytes;
-        let modules = Modules::new(engine.clone(), store, source, memory_bytes, parallel, Arc::clone(&metrics));
-        let catalog = Arc::new(Catalog::new(remote.clone(), Planner::new(modules.clone()), only));
+        let modules = Modules::new(engine.clone(), store.clone(), source, memory_bytes, parallel, Arc::clone(&metrics));
+        let catalog = Arc::new(Catalog::new(remote.clone(), Planner::new(modules.clone()), scope));
 
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
+        let ready = around.readiness.condition("state", "the state that was kept is being read");
+        match upkeep::restore(&last, &catalog).await {
+            Ok(()) => {
+                ready.holds();
+                let load = upkeep::load(modules.clone(), Arc::clone(&catalog), parallel, stop.clone());
+                // Whoever asks first does not wait for it.
+                let _by_itself = tokio::spawn(load);
+            }
+            Err(reason) => {
+                ready.fails(format!("no state to serve: {reason}, and {} has not sent one yet", config.control_url));
+            }
+        }
         let watcher = Watcher {
             remote: remote.clone(),
             catalog: Arc::clone(&catalog),
+            last: last.clone(),
             modules: modules.clone(),
             identity: identity.clone(),
             engine: wire_engine.clone(),
             subscription,
-            ready: around.readiness.condition("state", "nothing heard from the control plane yet"),
+            silence: Duration::from_millis(config.subscription.silence_ms),
+            wants_full: false.into(),
+            ready,
             metrics: Arc::clone(&metrics),
             stop: stop.clone(),
         };
@@ -141,9 +178,16 @@ impl Executor {
         if shipper.is_none() {
             tracing::warn!("audit.ship is false: nothing goes to the control plane, and the spool fills");
         }
-        let tasks = vec![tokio::spawn(watcher.run()), tokio::spawn(Arc::clone(&audit).tend())];
+        let can_audit = around.readiness.condition("audit", "nothing was written yet");
+        let upkeep = Upkeep { last: last.clone(), audit: Arc::clone(&audit), can_audit };
+        upkeep.look();
+        let tasks =
+            vec![tokio::spawn(watcher.run()), tokio::spawn(Arc::clone(&audit).tend()), tokio::spawn(upkeep.run())];
 
-        show_gauges(&meter, &catalog, &modules, &audit);
+        let retries = Retries::new(config.retries.memory_bytes, Arc::clone(&metrics));
+        let numbers = numbers(&catalog, &modules, &store, &retries, &audit);
+        let shown = Arc::clone(&numbers);
+        Metrics::show_gauges(&meter, move || shown());
         let runner = Runner {
             engine,
             modules,
@@ -152,7 +196,7 @@ impl Executor {
             http_localhost: config.redirect.http_localhost,
         };
         let runs_on = RunsOn { executor: identity.id.clone(), engine: wire_engine };
-        let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, runs_on);
+        let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, retries, runs_on);
         tracing::info!(
             executor = identity.id,
             epoch = identity.epoch,
@@ -160,7 +204,7 @@ impl Executor {
             "executor started"
         );
         let drain_timeout = Duration::from_secs(config.audit.drain_timeout_s);
-        Ok(Executor { service, identity, audit, stop, finish, drain_timeout, shipper, tasks })
+        Ok(Executor { service, identity, audit, stop, finish, drain_timeout, shipper, tasks, last, numbers })
     }
 
     /// Who this executor is.
@@ -173,13 +217,37 @@ impl Executor {
         grpc.descriptors(&DESCRIPTORS).front(ExecutionServiceServer::new(self.service.clone()))
     }
 
+    /// What the health page says of it, whenever it is asked for: who it is, the state that serves (null where there is none)
+    /// and its age, and what it holds.
+    pub fn about(&self) -> impl Fn() -> serde_json::Value + Send + Sync + use<> {
+        let (identity, numbers) = (self.identity.clone(), Arc::clone(&self.numbers));
+        move || {
+            let n = numbers();
+            let state = n.applied_at.map(|at| {
+                serde_json::json!({
+                    "cursor": n.cursor, "applied_at": at.to_string(), "age_s": n.age_s,
+                    "tenants": n.tenants, "revisions": n.revisions,
+                })
+            });
+            serde_json::json!({
+                "id": identity.id, "epoch": identity.epoch, "state": state, "modules": n.modules,
+                "modules_bytes": n.modules_bytes, "answers": n.answers, "spool_waiting": n.spool_waiting,
+            })
+        }
+    }
+
     /// Ends it, after the server has drained: the watch stops, and what lies in the spool is shipped as far as
-    /// `audit.drain_timeout_s` allows. What is left is shipped by the next start.
+    /// `audit.drain_timeout_s` allows. What is left is shipped by the next start. It never takes longer than that, and
+    /// [`END_TIMEOUT`] for a disk that does not answer.
     pub async fn finish(mut self) {
         self.stop.cancel();
-        let audit = Arc::clone(&self.audit);
-        // Reported by the runtime where it panics; there is nothing to do about it any more.
-        let _told = tokio::task::spawn_blocking(move || audit.tell_gaps()).await;
+        let (audit, last) = (Arc::clone(&self.audit), self.last.clone());
+        // What the disk does not take in time is told by nobody any more.
+        within_the_end(move || {
+            audit.tell_gaps();
+            last.force();
+        })
+        .await;
         self.finish.cancel();
         if let Some(mut shipper) = self.shipper.take()
             && tokio::time::timeout(self.drain_timeout, &mut shipper).await.is_err()
@@ -190,11 +258,20 @@ impl Executor {
         }
         if self.audit.log().is_acked() {
             let audit = Arc::clone(&self.audit);
-            let removed = tokio::task::spawn_blocking(move || audit.log().remove()).await;
-            if let Ok(Err(error)) = removed {
-                tracing::warn!(%error, "the empty spool cannot be removed");
-            }
+            within_the_end(move || {
+                if let Err(error) = audit.log().remove() {
+                    tracing::warn!(%error, "the empty spool cannot be removed");
+                }
+            })
+            .await;
         }
+    }
+}
+
+/// Does what blocks on the disk, and no longer waits for it when it takes too long.
+async fn within_the_end(work: impl FnOnce() + Send + 'static) {
+    if tokio::time::timeout(END_TIMEOUT, tokio::task::spawn_blocking(work)).await.is_err() {
+        tracing::error!("the disk does not answer; ending without it");
     }
 }
 
@@ -207,37 +284,50 @@ impl Drop for Executor {
     }
 }
 
-/// The tenants that are served, none for all, and how the control plane is told.
-type Subscription = (Option<HashSet<Slug>>, distribution::hello::Subscription);
+/// The tenants that are served, and how the control plane is told.
+type Subscription = (Scope, distribution::hello::Subscription);
 
-fn subscription(tenants: &[String]) -> Result<Subscription, StartError> {
+fn subscription(config: &SubscriptionConfig) -> Result<Subscription, StartError> {
     use distribution::hello::Subscription as Wire;
-    if tenants.is_empty() {
-        return Ok((None, Wire::All(distribution::AllTenants {})));
-    }
-    let slugs: Result<HashSet<Slug>, _> = tenants.iter().map(|t| Slug::parse(t)).collect();
-    let slugs = slugs.map_err(|invalid| StartError::Tenant(invalid.message))?;
-    Ok((Some(slugs), Wire::Tenants(distribution::TenantSet { tenants: tenants.to_vec() })))
+    Ok(match config.mode {
+        SubscriptionMode::All => (Scope::All, Wire::All(distribution::AllTenants {})),
+        SubscriptionMode::Tenants => {
+            let slugs: Result<HashSet<Slug>, _> = config.tenants.iter().map(|t| Slug::parse(t)).collect();
+            let slugs = slugs.map_err(|invalid| StartError::Tenant(invalid.message))?;
+            (Scope::Tenants(slugs), Wire::Tenants(distribution::TenantSet { tenants: config.tenants.clone() }))
+        }
+        SubscriptionMode::OnDemand => {
+            let demand = Arc::new(Demand::new(Duration::from_secs(config.idle_s)));
+            (Scope::OnDemand(demand), Wire::OnDemand(distribution::TenantSet::default()))
+        }
+    })
 }
 
-fn show_gauges(meter: &opentelemetry::metrics::Meter, catalog: &Arc<Catalog>, modules: &Modules, audit: &Arc<Audit>) {
-    let (catalog, modules, audit) = (Arc::clone(catalog), modules.clone(), Arc::clone(audit));
-    Metrics::show_gauges(meter, move || {
+fn numbers(catalog: &Arc<Catalog>, modules: &Modules, store: &Store, retries: &Retries, audit: &Arc<Audit>) -> Numbers {
+    let (catalog, audit) = (Arc::clone(catalog), Arc::clone(audit));
+    let (modules, store, retries) = (modules.clone(), store.clone(), retries.clone());
+    Arc::new(move || {
         let applied = catalog.applied();
         let (tenants, revisions) = applied.as_ref().map_or((0, 0), |a| a.state.counts());
         let (in_memory, modules_bytes) = modules.residents();
+        let answers = retries.answers(Instant::now());
         Gauges {
             cursor: applied.as_ref().map_or(0, |a| a.state.cursor),
-            age_s: applied.as_ref().map_or(0.0, |a| a.at.elapsed().as_secs_f64()),
+            applied_at: applied.as_ref().map(|a| a.at),
+            age_s: catalog.age().map_or(0.0, |age| age.as_secs_f64()),
             tenants,
             revisions,
             executors: catalog.executors().into(),
             modules: in_memory,
             modules_bytes,
+            cache_bytes: store.bytes(),
+            answers: answers.count,
+            answers_bytes: answers.bytes,
+            oldest_answer_s: answers.oldest_s,
             spool_bytes: audit.bytes(),
             spool_waiting: audit.log().written().saturating_sub(audit.log().acked()),
         }
-    });
+    })
 }
 
 /// The descriptors of what an executor serves, with their imports: not of the control plane's services, which reflection

@@ -17,7 +17,9 @@
 //! | --- | --- |
 //! | its id and its epoch, which goes up at each start | `executor.json` |
 //! | audit until it is acknowledged, an epoch a folder | `spool/<epoch>/<first sequence>.seg` |
+//! | the state that served last, to start with while the control plane is away | `cache/state.log` |
 //! | bundles and snapshots, which can be had again | `cache/bundles`, `cache/snapshots/<engine>` |
+//! | files of the cache that did not check, for somebody to look at | `cache/damaged` |
 //!
 //! # What it leaves to others
 //!
@@ -28,21 +30,25 @@ mod audit;
 mod backoff;
 mod catalog;
 pub mod config;
+mod demand;
 mod executor;
 mod files;
 pub mod identity;
+mod last;
 mod modules;
 mod remote;
+mod retries;
 mod run;
 mod service;
 mod state;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 mod watch;
 
 pub use config::ExecutorConfig;
-pub use executor::{Executor, StartError, Surroundings};
+pub use executor::{END_TIMEOUT, Executor, StartError, Surroundings};
 pub use identity::Identity;
 pub use service::Execute;
 

@@ -8,7 +8,7 @@ use sluice_serve::{
     About, App, Signals, Telemetry,
     config::{EXECUTOR_PREFIX, ServerArgs, Sources},
 };
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, process::ExitCode, time::Duration};
 
 /// The binary's name.
 const NAME: &str = "sluice-executor";
@@ -28,9 +28,21 @@ struct Args {
     control_url: Option<String>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+/// How long the end waits for what blocks on a disk or a resolver that does not answer.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(args));
+            // Dropping it would wait for ever.
+            runtime.shutdown_timeout(LAST_WAIT);
+            ended
+        }
+        Err(error) => Err(error.into()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There may be no log yet, or none that somebody reads.
@@ -69,9 +81,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let around = Surroundings { data: app.data(), readiness: app.readiness(), telemetry: &telemetry };
     let executor = Executor::start(&config, engine, around).await?;
     let grpc = executor.service(app.grpc());
-    let running = app.spawn("executor", grpc, &telemetry)?;
-    let (_drained, rest) = running.until_signal(signals).await;
-    executor.finish().await;
+    let running = app.showing("executor", executor.about()).spawn("executor", grpc, &telemetry)?;
+    let (_drained, mut rest) = running.until_signal(signals).await;
+    tokio::select! {
+        () = executor.finish() => {}
+        // What is in the spool stays there, and the next start ships it.
+        () = rest.hurried() => {}
+    }
     drop(rest);
     telemetry.shutdown().await;
     Ok(())

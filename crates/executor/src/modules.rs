@@ -1,56 +1,37 @@
 //! Modules: snapshots in memory, ready to run, one for each bundle that some version names.
 //!
-//! A flow's attachment leads by tenant, slug and version to its [`Module`]; versions of the same bundle share one. The hot
-//! path is one atomic load. What is not in memory is made once, however many wait for it: read from the [cache
-//! folder](store::Store), or made from the bundle in there, or from the bundle that the control plane sends. Memory is
-//! bounded exactly: what was used longest ago is put out before the bound is passed.
+//! A flow's attachment leads by tenant, slug and version to its [`Module`]: that is what its tenant's part of the state says
+//! of the version, and no other tenant's part is looked at. Versions of the same bundle, also of several tenants, share one:
+//! a module is what its digest says, whoever names it. The hot path is one atomic load. What is not in memory is made once,
+//! however many wait for it: read from the [cache folder](store::Store), or made from the bundle in there, or from the
+//! bundle that the control plane sends. Memory is [bounded](residents).
 
+mod loading;
+mod residents;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use loading::{Source, SourceError};
+
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
+use loading::Loading;
 use parking_lot::Mutex;
-use sluice_model::{Bundle, Failure, FailureReason, Slug};
+use residents::{Admitted, Residents, Room};
+use sluice_model::Slug;
 use sluice_sandbox::{Engine, Snapshot};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 use store::Store;
 use tokio::sync::Semaphore;
-
-/// How long a bundle that cannot be made into a module is not tried again.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(30);
-/// How far below the bound memory is brought when it is passed, so that it is not passed again at once: 1 / 16.
-const HEADROOM_SHIFT: u32 = 4;
-
-/// Where bundles come from when the cache folder lacks them.
-pub(crate) trait Source: Send + Sync + std::fmt::Debug {
-    /// The canonical bytes of a bundle that the tenant has published; not checked yet. The error is for the log and for
-    /// the author: why they cannot be had.
-    fn bundle(&self, tenant: Slug, digest: String) -> BoxFuture<'static, Result<Bytes, SourceError>>;
-}
-
-/// Why a bundle cannot be had.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct SourceError {
-    /// For people.
-    pub(crate) message: String,
-    /// Whether asking again at once makes sense: the control plane is away, rather than that it refused.
-    pub(crate) transient: bool,
-}
+use tokio_util::sync::CancellationToken;
 
 /// All modules.
 #[derive(Clone, Debug)]
@@ -62,44 +43,25 @@ struct Inner {
     store: Store,
     source: Arc<dyn Source>,
     metrics: Arc<Metrics>,
-    max_bytes: u64,
     /// By digest; what no flow refers to any more is gone.
     known: Mutex<HashMap<Arc<str>, Weak<Module>>>,
-    /// Those in memory.
-    residents: Mutex<Residents>,
-    /// A count that goes up with every load; modules remember it when they are used, to find the one used longest ago.
-    clock: AtomicU64,
+    residents: Residents,
     /// Snapshots that are made at once.
     making: Semaphore,
 }
-
-#[derive(Debug, Default)]
-struct Residents {
-    bytes: u64,
-    modules: Vec<(Weak<Module>, u64)>,
-}
-
-type Load = Shared<BoxFuture<'static, Result<Arc<Snapshot>, Failure>>>;
 
 /// One bundle's module.
 #[derive(Debug)]
 pub(crate) struct Module {
     digest: Arc<str>,
     snapshot: ArcSwapOption<Snapshot>,
+    /// Whether somebody has asked for it, or was told that it comes when it is asked for.
+    is_prepared: AtomicBool,
     used: AtomicU64,
+    needed_in: AtomicU64,
     loading: Mutex<Loading>,
-}
-
-#[derive(Default)]
-struct Loading {
-    now: Option<Load>,
-    failed: Option<(Instant, Failure)>,
-}
-
-impl std::fmt::Debug for Loading {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loading").field("now", &self.now.is_some()).field("failed", &self.failed).finish()
-    }
+    /// Why it could not be had the last time that it was tried.
+    lacking: ArcSwapOption<String>,
 }
 
 impl Module {
@@ -108,14 +70,19 @@ impl Module {
         &self.digest
     }
 
-    /// Whether it was never in memory.
+    /// Whether nobody has asked for it yet.
     pub(crate) fn is_new(&self) -> bool {
-        self.used.load(Ordering::Relaxed) == 0
+        !self.is_prepared.load(Ordering::Relaxed)
+    }
+
+    /// Why it cannot be had, where it was tried and is not there.
+    pub(crate) fn lacking(&self) -> Option<Arc<String>> {
+        self.lacking.load_full()
     }
 
     /// Whether it was tried and is not tried again for a while.
     pub(crate) fn is_resting(&self) -> bool {
-        self.loading.lock().failed.is_some()
+        self.loading.lock().is_resting(Instant::now())
     }
 }
 
@@ -134,10 +101,8 @@ impl Modules {
             store,
             source,
             metrics,
-            max_bytes,
             known: Mutex::default(),
-            residents: Mutex::default(),
-            clock: AtomicU64::new(1),
+            residents: Residents::new(max_bytes),
             making: Semaphore::new(parallel.max(1)),
         }))
     }
@@ -152,8 +117,11 @@ impl Modules {
         let module = Arc::new(Module {
             digest: Arc::clone(&digest),
             snapshot: ArcSwapOption::empty(),
+            is_prepared: AtomicBool::new(false),
             used: AtomicU64::new(0),
+            needed_in: AtomicU64::new(0),
             loading: Mutex::default(),
+            lacking: ArcSwapOption::empty(),
         });
         known.insert(digest, Arc::downgrade(&module));
         module
@@ -162,191 +130,82 @@ impl Modules {
     /// The snapshot, where it is in memory.
     pub(crate) fn resident(&self, module: &Module) -> Option<Arc<Snapshot>> {
         let snapshot = module.snapshot.load_full()?;
-        let now = self.0.clock.load(Ordering::Relaxed);
-        // A store to a line that all cores read costs them; one a change of the clock is enough.
-        if module.used.load(Ordering::Relaxed) != now {
-            module.used.store(now, Ordering::Relaxed);
-        }
+        self.0.residents.used(module);
         Some(snapshot)
     }
 
-    /// The snapshot, from memory or from wherever it can be had. However many ask at once, it is loaded once, and to its
-    /// end, also when all of them give up.
-    ///
-    /// # Errors
-    /// `unavailable`, with the reason. A bundle that cannot be made into a module is not tried again for 30 s.
-    pub(crate) async fn load(&self, tenant: &Slug, module: &Arc<Module>) -> Result<Arc<Snapshot>, Failure> {
-        if let Some(snapshot) = self.resident(module) {
-            return Ok(snapshot);
-        }
-        let load = {
-            let mut loading = module.loading.lock();
-            if let Some((at, failure)) = &loading.failed {
-                if at.elapsed() < REST_AFTER_FAILURE {
-                    return Err(failure.clone());
-                }
-                loading.failed = None;
-            }
-            match &loading.now {
-                Some(load) => load.clone(),
-                None => {
-                    let (modules, tenant, own) = (self.clone(), tenant.clone(), Arc::clone(module));
-                    let task = tokio::spawn(async move { modules.load_now(&tenant, &own).await });
-                    let load = async move {
-                        let lost =
-                            || Failure::new(FailureReason::Internal, "loading the module ended without an answer");
-                        task.await.unwrap_or_else(|_| Err(lost()))
-                    };
-                    let load = load.boxed().shared();
-                    loading.now = Some(load.clone());
-                    load
-                }
-            }
-        };
-        load.await
+    /// The snapshot for a run, where it is in memory; where it is not, the run has to [load](Modules::load) it.
+    pub(crate) fn for_run(&self, module: &Module) -> Option<Arc<Snapshot>> {
+        let snapshot = self.resident(module);
+        self.0.metrics.module_asked(snapshot.is_some());
+        snapshot
     }
 
-    async fn load_now(&self, tenant: &Slug, module: &Arc<Module>) -> Result<Arc<Snapshot>, Failure> {
-        let loaded = self.find_or_make(tenant, module).await;
-        let mut loading = module.loading.lock();
-        loading.now = None;
-        match loaded {
-            Ok(snapshot) => {
-                let snapshot = Arc::new(snapshot);
-                module.snapshot.store(Some(Arc::clone(&snapshot)));
-                drop(loading);
-                self.moved_in(module, &snapshot);
-                Ok(snapshot)
-            }
-            Err((failure, transient)) => {
-                self.0.metrics.module_failed();
-                tracing::warn!(%tenant, bundle = %module.digest, error = failure.message, "a module cannot be had");
-                if !transient {
-                    loading.failed = Some((Instant::now(), failure.clone()));
-                }
-                Err(failure)
-            }
-        }
+    /// Another state serves: what its newest revisions need is the last to be put out.
+    pub(crate) fn need<'a>(&self, modules: impl Iterator<Item = &'a Arc<Module>>) {
+        self.0.residents.need(modules);
     }
 
-    async fn find_or_make(&self, tenant: &Slug, module: &Module) -> Result<Snapshot, (Failure, bool)> {
-        let inner = &self.0;
-        let unavailable = |message: String| Failure::new(FailureReason::Unavailable, message);
-        let (engine, store, digest) = (inner.engine.clone(), inner.store.clone(), module.digest().to_owned());
-        let kept = tokio::task::spawn_blocking(move || match store.snapshot(&engine, &digest) {
-            Some(snapshot) => Kept::Snapshot(Box::new(snapshot)),
-            None => store.bundle(&digest).map_or(Kept::Nothing, Kept::Bundle),
-        });
-        let bytes = match kept.await.unwrap_or(Kept::Nothing) {
-            Kept::Snapshot(snapshot) => {
-                inner.metrics.module_loaded(Origin::Snapshot);
-                return Ok(*snapshot);
+    /// Reads modules from the cache folder into memory, in this order and as far as there is room, before anybody asks for
+    /// them: in bulk, which takes half of what it does one by one. What is given back is not in the folder. Blocking.
+    pub(crate) fn preload(
+        &self,
+        modules: Vec<(Slug, Arc<Module>)>,
+        stop: &CancellationToken,
+    ) -> Vec<(Slug, Arc<Module>)> {
+        let inner = &*self.0;
+        let mut missing = Vec::new();
+        for (tenant, module) in modules {
+            if stop.is_cancelled() {
+                return Vec::new();
             }
-            Kept::Bundle(bytes) => {
-                inner.metrics.module_loaded(Origin::Bundle);
-                bytes
+            if module.snapshot.load().is_some() {
+                continue;
             }
-            Kept::Nothing => {
-                let fetched = inner.source.bundle(tenant.clone(), module.digest().to_owned()).await;
-                let bytes =
-                    fetched.map_err(|e| (unavailable(format!("its module cannot be had: {e}")), e.transient))?;
-                if Bundle::digest(&bytes) != module.digest() {
-                    return Err((
-                        unavailable("its module cannot be had: what was sent is another bundle".into()),
-                        false,
-                    ));
+            let began = Instant::now();
+            match inner.store.snapshot(&inner.engine, module.digest()) {
+                Some(snapshot) => {
+                    if inner.residents.admit(&module, &Arc::new(snapshot), Room::IfFree) == Admitted::NoRoom {
+                        break;
+                    }
+                    inner.metrics.module_loaded(Origin::Snapshot, began.elapsed());
                 }
-                inner.metrics.module_loaded(Origin::Fetched);
-                let (store, digest, kept) = (inner.store.clone(), module.digest().to_owned(), bytes.clone());
-                // Where it cannot be kept it is fetched again; the store has logged why.
-                let _kept = tokio::task::spawn_blocking(move || store.keep_bundle(&digest, &kept)).await;
-                bytes
+                None => missing.push((tenant, module)),
             }
-        };
-        let bundle =
-            Bundle::from_bytes(&bytes).map_err(|e| (unavailable(format!("its module cannot be read: {e}")), false))?;
-        let snapshot = {
-            // The semaphore is never closed.
-            let _one_of_few = inner.making.acquire().await;
-            inner.engine.snapshot(&bundle).await
-        };
-        let snapshot = snapshot.map_err(|cause| {
-            let why = format!("its module cannot be made here: {} ({})", cause.message, cause.reason);
-            (Failure { reason: FailureReason::Unavailable, message: why, ..cause }, false)
-        })?;
-        let packed = snapshot.to_bytes(&inner.engine);
-        let (store, digest) = (inner.store.clone(), module.digest().to_owned());
-        let _kept = tokio::task::spawn_blocking(move || store.keep_snapshot(&digest, &packed)).await;
-        Ok(snapshot)
+        }
+        missing
     }
 
-    /// Counts a module that came into memory, and puts out what was used longest ago where it is too much.
-    fn moved_in(&self, module: &Arc<Module>, snapshot: &Snapshot) {
-        let size = snapshot.memory_bytes() as u64;
-        let now = self.0.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        module.used.store(now, Ordering::Relaxed);
-        let mut residents = self.0.residents.lock();
-        residents.bytes += size;
-        residents.modules.push((Arc::downgrade(module), size));
-        if residents.bytes <= self.0.max_bytes {
-            return;
-        }
-        // Rare, and at most once for each sixteenth of the bound: a walk over all of them is cheaper than any order that
-        // the hot path would have to keep.
-        let mut gone = 0;
-        residents.modules.retain(|(module, size)| {
-            let lives = module.strong_count() > 0;
-            gone += if lives { 0 } else { *size };
-            lives
-        });
-        residents.bytes -= gone;
-        let goal = self.0.max_bytes - (self.0.max_bytes >> HEADROOM_SHIFT);
-        let used = |module: &Weak<Module>| module.upgrade().map_or(0, |m| m.used.load(Ordering::Relaxed));
-        residents.modules.sort_by_cached_key(|(module, _)| std::cmp::Reverse(used(module)));
-        // The last one is the oldest. The newest stays, whatever its size: somebody waits for it.
-        while residents.bytes > goal && residents.modules.len() > 1 {
-            let Some((module, size)) = residents.modules.pop() else { break };
-            residents.bytes -= size;
-            if let Some(module) = module.upgrade() {
-                module.snapshot.store(None);
-                self.0.metrics.module_evicted();
-            }
+    /// A module comes when it is asked for: nobody has to have it made before.
+    pub(crate) fn comes_when_asked(&self, module: &Module) {
+        module.is_prepared.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a snapshot in that was asked for.
+    fn admit(&self, module: &Arc<Module>, snapshot: &Arc<Snapshot>) {
+        module.lacking.store(None);
+        if let Admitted::Kept { evicted } = self.0.residents.admit(module, snapshot, Room::Make) {
+            self.0.metrics.modules_evicted(evicted);
         }
     }
 
     /// How many are in memory, and their bytes.
     pub(crate) fn residents(&self) -> (u64, u64) {
-        let residents = self.0.residents.lock();
-        (residents.modules.len() as u64, residents.bytes)
+        self.0.residents.counts()
     }
 
-    /// Forgets what no flow refers to any more, in memory and, where asked, in a cache folder that is over its bound.
-    /// Blocking.
+    /// Forgets what no flow refers to any more, in memory and, where asked or where it has grown over its bound, in the cache
+    /// folder. Blocking.
     pub(crate) fn sweep(&self, disk: bool) {
-        {
-            let mut residents = self.0.residents.lock();
-            let mut gone = 0;
-            residents.modules.retain(|(module, size)| {
-                let lives = module.strong_count() > 0;
-                gone += if lives { 0 } else { *size };
-                lives
-            });
-            residents.bytes -= gone;
-        }
+        self.0.residents.sweep();
         let mut known = self.0.known.lock();
         known.retain(|_, module| module.strong_count() > 0);
-        if disk {
+        if disk || self.0.store.is_over() {
             let needed = known.keys().map(|digest| digest.to_string()).collect();
             drop(known);
             self.0.store.sweep(&needed);
         }
     }
-}
-
-enum Kept {
-    Snapshot(Box<Snapshot>),
-    Bundle(Bytes),
-    Nothing,
 }
 
 /// Where a module came from.

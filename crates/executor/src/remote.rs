@@ -21,9 +21,9 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a silent connection is asked whether it lives.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 /// How long it may take to say so.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The largest message: a part of a state has 1 MiB, unless one resource alone is larger.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// How long a bundle may take to arrive, whoever waits.

@@ -190,7 +190,7 @@ impl Runner {
         input: &mut Input,
         slot_state: &SlotState,
     ) -> Result<(RunReport, Limits), Failure> {
-        let snapshot = match self.modules.resident(&attachment.module) {
+        let snapshot = match self.modules.for_run(&attachment.module) {
             Some(snapshot) => snapshot,
             None => {
                 let wall = Duration::from_millis(limits.wall_ms.into());

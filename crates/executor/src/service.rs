@@ -3,6 +3,7 @@
 use crate::{
     audit::Audit,
     catalog::Catalog,
+    retries::{self, Retries},
     run::{
         Execution, Runner,
         ledger::{RunsOn, Subject},
@@ -34,6 +35,7 @@ struct Inner {
     runner: Runner,
     audit: Arc<Audit>,
     metrics: Arc<Metrics>,
+    retries: Retries,
     runs_on: Arc<RunsOn>,
 }
 
@@ -43,9 +45,10 @@ impl Execute {
         runner: Runner,
         audit: Arc<Audit>,
         metrics: Arc<Metrics>,
+        retries: Retries,
         runs_on: RunsOn,
     ) -> Execute {
-        Execute(Arc::new(Inner { catalog, runner, audit, metrics, runs_on: Arc::new(runs_on) }))
+        Execute(Arc::new(Inner { catalog, runner, audit, metrics, retries, runs_on: Arc::new(runs_on) }))
     }
 
     async fn answer(
@@ -56,6 +59,19 @@ impl Execute {
     ) -> Result<ExecuteResponse, Error> {
         let asked = Asked::read(request)?;
         authorize_tenant(&principal, &asked.tenant)?;
+        let Some(digest) = asked.digest else { return self.run(asked, principal, deadline).await };
+        let id = retries::Id::new(&asked.tenant, &asked.execution_id, digest);
+        let service = self.clone();
+        self.0.retries.once(id, || async move { service.run(asked, principal, deadline).await }).await
+    }
+
+    /// Runs what is asked for. Dropping the future stops it.
+    async fn run(
+        &self,
+        asked: Asked,
+        principal: Principal,
+        deadline: Option<Instant>,
+    ) -> Result<ExecuteResponse, Error> {
         let inner = &*self.0;
         let pinned = inner.catalog.find(&asked.tenant, &asked.flow, asked.revision, deadline).await?;
         inner.audit.admit(Instant::now())?;
@@ -111,6 +127,8 @@ struct Asked {
     revision: u64,
     sign_in_id: String,
     execution_id: String,
+    /// The digest of the request; none where the caller sent no execution id: nobody can ask for it again.
+    digest: Option<retries::Digest>,
     input: CallerInput,
     include_logs: bool,
     risk_unusable: bool,
@@ -126,6 +144,7 @@ impl Asked {
                 format!("the request has {bytes} bytes; at most {MAX_INPUT_BYTES} are taken"),
             ));
         }
+        let digest = (!request.execution_id.is_empty()).then(|| retries::Id::digest(&request));
         let mut wrong = Wrong::default();
         let tenant = wrong.note("tenant", slug(&request.tenant));
         let flow = wrong.note("flow", slug(&request.flow));
@@ -158,6 +177,7 @@ impl Asked {
             revision: request.flow_revision,
             sign_in_id,
             execution_id,
+            digest,
             input,
             include_logs: request.include_logs,
             risk_unusable,

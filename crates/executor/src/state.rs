@@ -10,24 +10,25 @@ pub(crate) mod plan;
 mod tests;
 pub(crate) mod update;
 
+use crate::demand::Used;
 use jiff::Timestamp;
 use plan::{Plan, Planner, VersionInfo};
 use semver::Version;
-use sluice_model::{Slug, redirect::Origin};
+use sluice_model::{Cursor, Slug, redirect::Origin};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
-use update::{Change, FlowUpsert, Name, Refused, Update};
+use update::{Cause, Change, FlowUpsert, Name, Refused, Update, VersionUpsert};
 
-/// See the [module](self).
-#[derive(Debug, Default)]
+/// See the [module](self). Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     /// The place in the control plane's order of changes.
     pub(crate) cursor: u64,
     /// How many executors are connected, this one included.
     pub(crate) connected_executors: u32,
-    tenants: HashMap<Slug, Arc<Tenant>>,
+    tenants: Arc<HashMap<Slug, Arc<Tenant>>>,
 }
 
 /// A tenant.
@@ -35,6 +36,8 @@ pub(crate) struct State {
 pub(crate) struct Tenant {
     /// Where its redirects may lead.
     pub(crate) origins: Arc<[Origin]>,
+    /// When it was last asked for.
+    pub(crate) used: Arc<Used>,
     versions: HashMap<(Slug, Version), Arc<VersionInfo>>,
     flows: HashMap<Slug, Flow>,
 }
@@ -45,6 +48,8 @@ struct Flow {
     /// None where the flow was deleted.
     newest: Option<u64>,
     revisions: BTreeMap<u64, Revision>,
+    /// Revisions up to this one that are not here have expired.
+    expired_through: u64,
 }
 
 /// A revision that can be executed.
@@ -52,6 +57,8 @@ struct Flow {
 pub(crate) struct Revision {
     /// What it runs.
     pub(crate) plan: Arc<Plan>,
+    /// Names its content.
+    etag: Arc<str>,
     /// When it stops being executable; none for the newest.
     pub(crate) expires_at: Option<Timestamp>,
 }
@@ -61,6 +68,8 @@ pub(crate) struct Revision {
 pub(crate) enum Found {
     /// Here it is.
     Revision(Revision),
+    /// It was here, and is not executable any more.
+    Expired,
     /// The flow has no newest revision here: it does not exist, or not any more.
     NoFlow,
     /// The flow may have it; this executor does not.
@@ -84,12 +93,31 @@ impl State {
         self.tenants.iter().flat_map(|(slug, tenant)| tenant.versions.values().map(move |v| (slug, &v.module)))
     }
 
+    /// What the newest revisions of all flows need, with the tenant; one may come twice.
+    pub(crate) fn newest_modules(&self) -> impl Iterator<Item = (&Slug, &Arc<crate::modules::Module>)> {
+        let flows = self.tenants.iter().flat_map(|(slug, tenant)| tenant.flows.values().map(move |flow| (slug, flow)));
+        let newest = flows.filter_map(|(slug, flow)| Some((slug, flow.revisions.get(&flow.newest?)?)));
+        newest.flat_map(|(slug, revision)| revision.plan.modules().map(move |module| (slug, module)))
+    }
+
+    /// The tenants.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&Slug, &Arc<Tenant>)> {
+        self.tenants.iter()
+    }
+
+    /// Every version that is known: the tenant, the Action, the version, and what is known of it.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&Slug, &Slug, &Version, &Arc<VersionInfo>)> {
+        let tenants = self.tenants.iter().map(move |(slug, tenant)| (slug, &**tenant));
+        tenants.flat_map(|(tenant, known)| known.versions.iter().map(move |((slug, v), info)| (tenant, slug, v, info)))
+    }
+
     /// The picture after an update: all of it or nothing of it.
     ///
     /// # Errors
     /// The reason, and the resource at fault. Nothing has changed.
     pub(crate) fn updated(&self, update: Update, planner: &Planner) -> Result<State, Refused> {
-        let mut tenants = if update.full { HashMap::new() } else { self.tenants.clone() };
+        let before = self.before(&update)?;
+        let mut tenants = if update.full { HashMap::new() } else { HashMap::clone(&self.tenants) };
         for name in &update.removals {
             remove(&mut tenants, name);
         }
@@ -98,8 +126,14 @@ impl State {
         for change in update.changes {
             match change {
                 Change::Tenant { tenant, origins } => {
+                    let used = self.tenants.get(&tenant).map(|known| Arc::clone(&known.used)).unwrap_or_default();
                     let known = tenants.entry(tenant).or_insert_with(|| {
-                        Arc::new(Tenant { origins: Arc::from([]), versions: HashMap::new(), flows: HashMap::new() })
+                        Arc::new(Tenant {
+                            origins: Arc::from([]),
+                            used,
+                            versions: HashMap::new(),
+                            flows: HashMap::new(),
+                        })
                     });
                     Arc::make_mut(known).origins = origins.into();
                 }
@@ -109,14 +143,61 @@ impl State {
         }
         for version in versions {
             let tenant = known(&mut tenants, &version.tenant, &Name::version(&version))?;
-            let info = Arc::new(planner.version(&version));
-            tenant.versions.insert((version.slug, version.version), info);
+            let before = before.and_then(|before| before.tenants.get(&version.tenant));
+            tenant.put_version(version, planner, before.map(|before| &**before))?;
         }
         for flow in flows {
             let tenant = known(&mut tenants, &flow.revision.tenant, &Name::flow(&flow.revision))?;
-            tenant.put(flow, planner)?;
+            let before = before.and_then(|before| before.tenants.get(&flow.revision.tenant));
+            let before = before.and_then(|before| before.flows.get(&flow.revision.flow));
+            tenant.put_flow(flow, planner, before)?;
         }
-        Ok(State { cursor: update.cursor, connected_executors: update.connected_executors, tenants })
+        Ok(State { cursor: update.cursor, connected_executors: update.connected_executors, tenants: Arc::new(tenants) })
+    }
+
+    /// Whether an update is one of this picture, or replaces it. The answer is the picture that it must not contradict: this
+    /// one, unless there is none yet or the update is of another store.
+    fn before(&self, update: &Update) -> Result<Option<&State>, Refused> {
+        let (here, there) = (Cursor::from_number(self.cursor), Cursor::from_number(update.cursor));
+        let is_comparable = there.is_comparable(here);
+        if !update.full && (update.base != self.cursor || !is_comparable) {
+            let base = Cursor::from_number(update.base);
+            let reason = format!("state {there} changes state {base}; what serves is state {here}");
+            return Err(Refused::new(Cause::Gap, reason));
+        }
+        if is_comparable && there.commit() < here.commit() {
+            let reason = format!("state {there} is older than state {here}, which serves");
+            return Err(Refused::new(Cause::Outdated, reason));
+        }
+        Ok(is_comparable.then_some(self))
+    }
+
+    /// The same picture at a later place: nothing in it has changed up to there.
+    pub(crate) fn moved(&self, cursor: u64) -> State {
+        State { cursor, ..self.clone() }
+    }
+
+    /// The picture without the revisions that have expired by `now`, and without the versions that only they pinned; none
+    /// where there are none such.
+    pub(crate) fn without_expired(&self, now: Timestamp) -> Option<State> {
+        let concerned = self.tenants.iter().filter(|(_, tenant)| tenant.has_expired(now));
+        let concerned: Vec<Slug> = concerned.map(|(slug, _)| slug.clone()).collect();
+        if concerned.is_empty() {
+            return None;
+        }
+        let mut tenants = HashMap::clone(&self.tenants);
+        for slug in &concerned {
+            if let Some(tenant) = tenants.get_mut(slug) {
+                Arc::make_mut(tenant).drop_expired(now);
+            }
+        }
+        Some(State { tenants: Arc::new(tenants), ..self.clone() })
+    }
+}
+
+impl Revision {
+    fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 }
 
@@ -128,14 +209,53 @@ impl Tenant {
             let newest = flow.and_then(|f| f.revisions.get(&f.newest?));
             return newest.map_or(Found::NoFlow, |r| Found::Revision(r.clone()));
         }
-        flow.and_then(|f| f.revisions.get(&revision)).map_or(Found::Unknown, |r| Found::Revision(r.clone()))
+        match flow.map(|flow| (flow.revisions.get(&revision), flow.expired_through)) {
+            Some((Some(found), _)) => Found::Revision(found.clone()),
+            Some((None, expired)) if revision <= expired => Found::Expired,
+            _ => Found::Unknown,
+        }
     }
 
-    fn put(&mut self, upsert: FlowUpsert, planner: &Planner) -> Result<(), Refused> {
-        let FlowUpsert { revision, newest, expires_at } = upsert;
+    /// `before` is what the tenant was in the same store: a version that was published never changes.
+    fn put_version(
+        &mut self,
+        version: VersionUpsert,
+        planner: &Planner,
+        before: Option<&Tenant>,
+    ) -> Result<(), Refused> {
+        let name = Name::version(&version);
+        let info = Arc::new(planner.version(&version));
+        let key = (version.slug, version.version);
+        if let Some(known) = before.and_then(|before| before.versions.get(&key))
+            && (known.digest != info.digest || known.module.digest() != info.module.digest())
+        {
+            let (slug, version) = &key;
+            let reason = format!("{slug}@{version} is not what it was: its digest was {}", known.digest);
+            return Err(Refused::of(Cause::Conflict, name, reason));
+        }
+        self.versions.insert(key, info);
+        Ok(())
+    }
+
+    /// `before` is what the flow was in the same store: its revisions never change, and only later ones come.
+    fn put_flow(&mut self, upsert: FlowUpsert, planner: &Planner, before: Option<&Flow>) -> Result<(), Refused> {
+        let FlowUpsert { revision, etag, newest, expires_at } = upsert;
         let number = revision.revision;
+        if let Some(before) = before {
+            if before.revisions.get(&number).is_some_and(|known| *known.etag != *etag) {
+                let reason = format!("revision {number} of flow {} is not what it was", revision.flow);
+                return Err(Refused::of(Cause::Conflict, Name::flow(&revision), reason));
+            }
+            let highest = before.revisions.keys().next_back().copied().unwrap_or(before.expired_through);
+            if newest && number < highest {
+                let flow = &revision.flow;
+                let reason =
+                    format!("revision {number} is told as the newest of flow {flow}, which has revision {highest}");
+                return Err(Refused::of(Cause::Outdated, Name::flow(&revision), reason));
+            }
+        }
         let flow = self.flows.entry(revision.flow.clone()).or_default();
-        // A revision never changes: what comes again says only whether it is still the newest.
+        // What comes again says only whether it is still the newest.
         let plan = match flow.revisions.get(&number) {
             Some(known) => Arc::clone(&known.plan),
             None => {
@@ -144,13 +264,27 @@ impl Tenant {
                 Arc::new(planner.plan(revision, find)?)
             }
         };
-        flow.revisions.insert(number, Revision { plan, expires_at });
+        flow.revisions.insert(number, Revision { plan, etag, expires_at });
         if newest {
             flow.newest = Some(number);
         } else if flow.newest == Some(number) {
             flow.newest = None;
         }
         Ok(())
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        self.flows.values().flat_map(|flow| flow.revisions.values()).any(|revision| revision.has_expired(now))
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) {
+        for flow in self.flows.values_mut() {
+            let expired = flow.revisions.extract_if(.., |_, revision| revision.has_expired(now));
+            flow.expired_through = expired.map(|(number, _)| number).max().unwrap_or(0).max(flow.expired_through);
+        }
+        let plans = self.flows.values().flat_map(|flow| flow.revisions.values()).map(|revision| &revision.plan);
+        let pinned: HashSet<(&Slug, &str)> = plans.flat_map(|plan| plan.pins()).collect();
+        self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version.to_string().as_str())));
     }
 }
 
@@ -161,7 +295,7 @@ fn known<'a>(
 ) -> Result<&'a mut Tenant, Refused> {
     match tenants.get_mut(tenant) {
         Some(known) => Ok(Arc::make_mut(known)),
-        None => Err(Refused::of(resource.clone(), format!("tenant {tenant} was never sent"))),
+        None => Err(Refused::of(Cause::Unresolved, resource.clone(), format!("tenant {tenant} was never sent"))),
     }
 }
 

@@ -9,10 +9,12 @@ use sluice_sandbox::{Engine, EngineOptions};
 use std::{
     collections::HashMap,
     path::PathBuf,
+    pin::Pin,
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 use tokio::sync::Semaphore;
 
@@ -42,6 +44,11 @@ pub(crate) fn action(expression: &str) -> Bundle {
     bundle(&format!("export function execute(input) {{ return {expression} }}"))
 }
 
+/// Polls a future once.
+pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
 /// Bundles in memory. Sends are counted, and wait for the gate.
 #[derive(Debug)]
 pub(crate) struct Shelf {
@@ -49,6 +56,8 @@ pub(crate) struct Shelf {
     sent: AtomicUsize,
     gate: std::sync::Arc<Semaphore>,
     pub(crate) refuses: std::sync::atomic::AtomicBool,
+    /// The tenant that has published nothing.
+    pub(crate) closed_to: Mutex<Option<Slug>>,
 }
 
 impl Shelf {
@@ -64,6 +73,7 @@ impl Shelf {
             sent: AtomicUsize::new(0),
             gate: std::sync::Arc::new(Semaphore::new(permits)),
             refuses: false.into(),
+            closed_to: Mutex::default(),
         })
     }
 
@@ -92,9 +102,10 @@ impl Shelf {
 }
 
 impl Source for Shelf {
-    fn bundle(&self, _tenant: Slug, digest: String) -> BoxFuture<'static, Result<Bytes, SourceError>> {
+    fn bundle(&self, tenant: Slug, digest: String) -> BoxFuture<'static, Result<Bytes, SourceError>> {
         self.sent.fetch_add(1, Ordering::SeqCst);
-        let found = self.bundles.lock().get(&digest).cloned();
+        let is_closed = self.closed_to.lock().as_ref() == Some(&tenant);
+        let found = self.bundles.lock().get(&digest).filter(|_| !is_closed).cloned();
         let (gate, refuses) = (std::sync::Arc::clone(&self.gate), self.refuses.load(Ordering::SeqCst));
         async move {
             gate.acquire().await.unwrap().forget();

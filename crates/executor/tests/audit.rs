@@ -80,7 +80,6 @@ async fn what_a_killed_executor_left_behind_is_shipped_first_by_the_next() {
 
     fake.happened();
     let second = start(&fake, data.path(), |_| {}).await;
-    fake.acked(1).await;
     second.execute(|r| r.execution_id = "second-0".into()).await.unwrap();
     arrived(&mut fake, 4).await;
     assert_eq!(executions(&fake), ["first-0", "first-1", "first-2", "second-0"]);

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod bundle;
 pub mod case;
 pub mod claim;
+pub mod cursor;
 mod decode;
 pub mod diagnostic;
 pub mod emit;
@@ -31,6 +32,7 @@ pub mod version;
 
 pub use audit::{AuditKind, AuditRecord};
 pub use bundle::{Bundle, BundleModule};
+pub use cursor::Cursor;
 pub use decode::Invalid;
 pub use diagnostic::Diagnostic;
 pub use error::{Code, Error, FieldViolation, Resource};

@@ -132,7 +132,7 @@ impl<F: Future> Future for Metered<F> {
 }
 
 /// This thread's CPU time.
-fn thread_cpu_ns() -> u64 {
+pub(crate) fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     // Both parts are positive, and 2^64 ns are 584 years.
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)

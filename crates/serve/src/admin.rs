@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use tokio::task::JoinHandle;
 
 /// What a server says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct About {
     /// Its binary's name: `sluice-executor`.
     pub name: &'static str,
@@ -21,18 +21,36 @@ pub struct About {
     pub version: &'static str,
     /// What else belongs on the health page, such as the engine's identity. No secrets.
     pub details: serde_json::Map<String, Value>,
+    /// What is asked for whenever the page is.
+    live: Vec<(&'static str, Live)>,
+}
+
+/// Says how something is now.
+type Live = Arc<dyn Fn() -> Value + Send + Sync>;
+
+impl std::fmt::Debug for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("About").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl About {
     /// A server without details.
     pub fn new(name: &'static str, version: &'static str) -> About {
-        About { name, version, details: serde_json::Map::new() }
+        About { name, version, details: serde_json::Map::new(), live: Vec::new() }
     }
 
     /// The same, with one more detail.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> About {
         self.details.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same, with one more detail that is asked for whenever the page is. It must not block.
+    #[must_use]
+    pub fn showing(mut self, key: &'static str, now: impl Fn() -> Value + Send + Sync + 'static) -> About {
+        self.live.push((key, Arc::new(now)));
         self
     }
 }
@@ -114,7 +132,9 @@ async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
 }
 
 async fn healthz(State(pages): State<Arc<Pages>>) -> Json<Value> {
-    let About { name, version, details } = &pages.about;
+    let About { name, version, details, live } = &pages.about;
+    let mut details = details.clone();
+    details.extend(live.iter().map(|(key, now)| ((*key).to_owned(), now())));
     let uptime_s = pages.started.elapsed().as_secs();
     Json(json!({ "status": "alive", "name": name, "version": version, "uptime_s": uptime_s, "details": details }))
 }

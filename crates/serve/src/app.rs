@@ -73,6 +73,13 @@ impl App {
         &self.drain
     }
 
+    /// Shows one more detail on the health page, which is asked for whenever the page is. It must not block.
+    #[must_use]
+    pub fn showing(mut self, key: &'static str, now: impl Fn() -> serde_json::Value + Send + Sync + 'static) -> App {
+        self.about = self.about.showing(key, now);
+        self
+    }
+
     /// A gRPC server with the settings' bounds, for services.
     pub fn grpc(&self) -> Grpc {
         Grpc::new(&self.grpc)
@@ -144,6 +151,18 @@ pub struct Rest {
     _file: AddressesFile,
     _admin: ServingAdmin,
     _folder: DataFolder,
+}
+
+impl Rest {
+    /// Becomes ready when a second signal has come, also after the drain: whatever still ends does not wait any more. Never
+    /// where the drain began without a signal.
+    pub async fn hurried(&mut self) {
+        match &mut self.second {
+            // It ends with the signal, and is never aborted while this lives.
+            Some(second) => drop(second.await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Drop for Rest {

@@ -245,6 +245,7 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let executor = Executor::start(&settings, engine, around).await.map_err(|e| failed(&e))?;
     let execute = executor.service(Grpc::new(&config.grpc));
     let serving = execute.spawn(executor_port, &telemetry, &readiness, &executor_drain).map_err(|e| failed(&e))?;
+    let about = about.showing("executor", executor.about());
     let admin = Admin::new(about, &readiness, telemetry.exposition()).spawn(admin_port);
 
     ready(&readiness).await;

@@ -26,6 +26,7 @@ fn every_verb_takes_json_at_its_end() {
         "sluice test dir --json",
         "sluice action publish dir --tenant a --json",
         "sluice audit list --tenant a --json",
+        "sluice executor list --json",
     ] {
         assert!(parse(line).is_ok_and(|cli| cli.json), "{line}");
     }

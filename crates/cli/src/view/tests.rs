@@ -6,6 +6,7 @@ use super::{
     audit::AuditEntry,
     case::{CaseResult, Cases},
     execution::Execution,
+    executor::Executor,
     flow::{Flow, FlowEntry, Saved},
     run::Run,
     tenant::{Origin, OriginChanged, Tenant},
@@ -50,6 +51,44 @@ fn warning() -> wire::Warning {
         message: "a check that fails lets users in".into(),
         pointer: Some("/domains".into()),
     }
+}
+
+#[test]
+fn executors() {
+    use sluice_api::distribution::v1 as watch;
+    let plain = control::Executor {
+        executor: "executor-0198-a".into(),
+        epoch: 3,
+        sluice_version: "0.1.0".into(),
+        engine: Some(wire::EngineIdentity { engine: "a".repeat(64), base_image: "b".repeat(64) }),
+        subscription: control::SubscriptionKind::All.into(),
+        connected_at: at(0),
+        cursor: 17,
+        lag: Some(prost_types::Duration::default()),
+        ..Default::default()
+    };
+    let name =
+        |version: &str| watch::VersionName { tenant: "acme".into(), slug: "check".into(), version: version.into() };
+    let behind = control::Executor {
+        executor: "executor-0198-b".into(),
+        subscription: control::SubscriptionKind::OnDemand.into(),
+        tenants: vec!["acme".into()],
+        tenant_count: 1,
+        lag_commits: 2,
+        lag: Some(prost_types::Duration { seconds: 12, nanos: 500_000_000 }),
+        nacks: 4,
+        last_nack: Some(control::LastNack {
+            time: at(5),
+            cursor: 19,
+            cause: watch::NackCause::Unresolved.into(),
+            reason: "attachment att-1 pins check@9.9.9, which was never sent".into(),
+            resource: "flow revision acme/login/7".into(),
+        }),
+        missing_modules: vec![watch::MissingModule { version: Some(name("1.0.0")), reason: "no such bundle".into() }],
+        missing_module_count: 1,
+        ..plain.clone()
+    };
+    insta::assert_snapshot!("executor_list", both(&page::<Executor, _>(vec![plain, behind], "")));
 }
 
 #[test]

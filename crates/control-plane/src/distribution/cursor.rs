@@ -1,18 +1,13 @@
-//! Cursors of states: a commit of this store, and of no other.
+//! Cursors of this store: a commit of it, and of no other.
 //!
 //! An executor keeps its cursor while stores come and go. A cursor that was made by another store must not be taken for the
-//! same commit of this one, so the store's own number stands in front of the commit's.
+//! same commit of this one, so a cursor names its store (see [`sluice_model::cursor`]).
 
 use crate::keys;
 use crate::rows;
 use crate::shared::Shared;
 use crate::store::{Batch, Revision};
-use sluice_model::Error;
-
-/// The bits of a commit's number: enough for 30 years at a thousand commits a second.
-const COMMIT_BITS: u32 = 40;
-/// The bits of a store's number. With the above they leave the sign bit of an `i64` free.
-const STORE_BITS: u32 = 22;
+use sluice_model::{Cursor, Error, cursor::STORE_BITS};
 
 /// The cursors of a store.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +32,13 @@ impl Cursors {
 
     /// The cursor of a commit.
     pub(crate) fn cursor(self, commit: Revision) -> u64 {
-        self.store << COMMIT_BITS | commit.0
+        Cursor::new(self.store, commit.0).number()
     }
 
     /// The commit of a cursor; `None` for 0, which is none, and for a cursor of another store.
     pub(crate) fn revision(self, cursor: u64) -> Option<Revision> {
-        let commit = cursor & ((1 << COMMIT_BITS) - 1);
-        (commit > 0 && cursor >> COMMIT_BITS == self.store).then_some(Revision(commit))
+        let cursor = Cursor::from_number(cursor);
+        (!cursor.is_none() && cursor.store() == self.store).then(|| Revision(cursor.commit()))
     }
 }
 
@@ -54,7 +49,7 @@ mod tests {
     #[test]
     fn a_cursor_of_another_store_is_none() {
         let (own, other) = (Cursors { store: 7 }, Cursors { store: (1 << STORE_BITS) - 1 });
-        for commit in [1, 1_000_000, (1 << COMMIT_BITS) - 1] {
+        for commit in [1, 1_000_000, (1 << 40) - 1] {
             let (cursor, foreign) = (own.cursor(Revision(commit)), other.cursor(Revision(commit)));
             assert_eq!(own.revision(cursor), Some(Revision(commit)));
             assert_eq!(own.revision(foreign), None);

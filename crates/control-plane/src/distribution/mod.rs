@@ -1,49 +1,36 @@
 //! What executors are told, and how far they are.
 //!
 //! The [roster] knows who is connected; a [session](watch) tells one executor the state that it subscribes to and every
-//! change, one state at a time; [resources] reads what a state is made of. What is told is always read from the store: a
-//! commit only wakes the sessions.
+//! change, one state at a time; [resources] reads what a state is made of, and a [picture] of all of it is shared by those
+//! who come at one moment. What is told is always read from the store: a commit only wakes the sessions.
 
 mod cursor;
+mod lag;
+mod nack;
+mod picture;
 mod resources;
 mod roster;
+mod subscription;
 mod watch;
 
 pub(crate) use cursor::Cursors;
+pub(crate) use nack::{Cause, Missing, Nack};
 pub(crate) use resources::{Name, Resource};
-pub use roster::ConnectedExecutor;
-pub(crate) use roster::{Rollout, Roster};
-pub(crate) use watch::{Answer, Ended, Event, Session};
+pub(crate) use roster::{ConnectedExecutor, Rollout, Roster};
+pub(crate) use subscription::Subscription;
+pub(crate) use watch::{Answer, Ended, Event, MAX_TENANTS, Session};
 
 use crate::flows::Flows;
 use crate::keys;
 use crate::shared::Shared;
 use crate::store::{BlobStore, Digest};
 use jiff::SignedDuration;
+use picture::Pictures;
 use resources::Resources;
+use roster::Asked;
 use sluice_model::{Error, Slug};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Which tenants an executor hears of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Subscription {
-    /// All, also those made later.
-    All,
-    /// These, also where they are made later.
-    Tenants(BTreeSet<Slug>),
-}
-
-impl Subscription {
-    /// Whether it hears of a tenant.
-    pub(crate) fn has(&self, tenant: &Slug) -> bool {
-        match self {
-            Subscription::All => true,
-            Subscription::Tenants(tenants) => tenants.contains(tenant),
-        }
-    }
-}
 
 /// Who is there, and what it wants to hear of.
 #[derive(Clone, Debug)]
@@ -58,8 +45,21 @@ pub(crate) struct Hello {
     pub(crate) engine: String,
     /// What it wants to hear of.
     pub(crate) subscription: Subscription,
-    /// The cursor of the last state that it applied, 0 for none.
+    /// Where it is, 0 for nowhere.
     pub(crate) resume_cursor: u64,
+    /// It wants everything, wherever it is.
+    pub(crate) send_full: bool,
+    /// The modules that it cannot have.
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// How executors are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Revisions are executable for so long past their replacement.
+    pub(crate) revision_ttl: SignedDuration,
+    /// An executor hears something at least as often as this.
+    pub(crate) status_every: Duration,
 }
 
 /// Tells executors what to run.
@@ -69,8 +69,10 @@ pub(crate) struct Distribution {
     flows: Flows,
     blobs: BlobStore,
     resources: Resources,
+    pictures: Arc<Pictures>,
     roster: Arc<Roster>,
     cursors: Cursors,
+    status_every: Duration,
 }
 
 impl Distribution {
@@ -80,10 +82,11 @@ impl Distribution {
         blobs: BlobStore,
         roster: Arc<Roster>,
         cursors: Cursors,
-        revision_ttl: SignedDuration,
+        pace: Pace,
     ) -> Distribution {
-        let resources = Resources::new(shared.clone(), flows.catalogue().clone(), revision_ttl);
-        Distribution { shared, flows, blobs, resources, roster, cursors }
+        let resources = Resources::new(shared.clone(), flows.catalogue().clone(), pace.revision_ttl);
+        let pictures = Pictures::new();
+        Distribution { shared, flows, blobs, resources, pictures, roster, cursors, status_every: pace.status_every }
     }
 
     /// Begins a session. A later epoch, or the same one again, ends the session before it; an earlier one is ABORTED
@@ -92,9 +95,14 @@ impl Distribution {
         Session::connect(self, hello)
     }
 
-    /// Everybody who is connected, by id.
-    pub(crate) fn executors(&self) -> Vec<ConnectedExecutor> {
+    /// Everybody who is connected, by id, with the commits that each does not serve yet and the age of the oldest of them.
+    pub(crate) fn executors(&self) -> Vec<(ConnectedExecutor, (u64, Duration))> {
         self.roster.executors()
+    }
+
+    /// The cursors of what they serve.
+    pub(crate) fn cursors(&self) -> Cursors {
+        self.cursors
     }
 
     /// A bundle, only for a tenant that has published it. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.
@@ -140,7 +148,10 @@ impl Distribution {
         revision: u64,
         wait: Duration,
     ) -> Result<(u64, Rollout), Error> {
-        let (revision, commit) = self.flows.commit_of(tenant, flow, revision).await?;
-        Ok((revision, self.roster.wait(tenant, commit, wait).await))
+        let row = self.flows.revision(tenant, flow, revision).await?;
+        let attachments = row.value.slots.iter().flat_map(|slot| &slot.attachments);
+        let pins = attachments.map(|attachment| (attachment.slug.clone(), attachment.version.clone())).collect();
+        let asked = Asked { tenant: tenant.clone(), commit: row.revision, pins };
+        Ok((row.value.revision, self.roster.wait(&asked, wait).await))
     }
 }

@@ -29,6 +29,13 @@ pub(crate) enum Resource {
     },
 }
 
+impl Resource {
+    /// Whether it is a revision that cannot be executed any more.
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        matches!(self, Resource::Revision { expires_at: Some(at), .. } if *at <= now)
+    }
+}
+
 /// Something that is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Name {

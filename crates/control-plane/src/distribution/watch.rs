@@ -1,20 +1,25 @@
 //! One executor's session: the whole state, then every change, one state at a time.
 //!
 //! The next state is told when the one before was answered. An executor that is slow is so told less often, and of more; and
-//! when it refuses a state, the next one starts again from what it serves.
+//! when it refuses a state, the next one starts again from what it serves, after a pause that grows while it goes on
+//! refusing. An executor on demand asks for tenants as it needs them: each is told whole, and from then on as it changes.
 
+use super::nack::{Missing, Nack, Refusals};
+use super::picture::{self, Picture};
 use super::resources::{Also, Name, Resource, Told};
 use super::roster::Place;
-use super::{Distribution, Hello, Subscription};
+use super::subscription::Subscription;
+use super::{Distribution, Hello};
 use crate::keys::{self, Subject};
 use crate::store::{Changes, MAX_PAGE, Revision};
 use sluice_model::{Code, Error, Slug};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-/// A state that was refused is told again after this, or with the next change.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// The most tenants that an executor may subscribe to by name.
+pub(crate) const MAX_TENANTS: usize = 100_000;
 
 /// What an executor is told.
 #[derive(Debug, PartialEq)]
@@ -23,28 +28,42 @@ pub(crate) enum Event {
     Begin {
         /// Its place in the order of changes.
         cursor: u64,
-        /// Whether it replaces everything known.
-        full: bool,
+        /// The state that it changes; `None` where it replaces everything known.
+        base: Option<u64>,
         /// How many executors are connected.
         connected: u32,
     },
     /// Part of the state: new or changed.
-    Upsert(Box<Resource>),
-    /// Part of the state: gone.
+    Upsert(Arc<Resource>),
+    /// Part of the state: gone, or replaced by what comes after.
     Remove(Name),
     /// The state is whole.
     End,
-    /// How many executors are connected.
-    Connected(u32),
+    /// How it stands.
+    Status {
+        /// How many executors are connected.
+        connected: u32,
+        /// Where the executor is, 0 where it is not up to date.
+        cursor: u64,
+    },
 }
 
-/// What an executor answers.
+/// What an executor says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The state with this cursor serves.
     Ack(u64),
-    /// The state with this cursor could not be applied, for this reason.
-    Nack(u64, String),
+    /// A state could not be applied.
+    Nack(Nack),
+    /// It wants to hear of other tenants.
+    Subscription {
+        /// Of these too.
+        subscribe: Vec<Slug>,
+        /// Of these no more.
+        unsubscribe: Vec<Slug>,
+    },
+    /// The modules that it cannot have, all of them.
+    Missing(Vec<Missing>),
 }
 
 /// Why a session ended.
@@ -69,18 +88,37 @@ pub(crate) struct Session {
     subscription: Subscription,
     /// What the executor serves; `None` where it has to be told everything.
     base: Option<Revision>,
+    /// Where the executor takes itself to be: its last ack, or a status after it. Behind `base` while nothing that it hears
+    /// of changes.
+    known: u64,
+    /// Tenants that it has asked for and does not have yet.
+    fresh: BTreeSet<Slug>,
+    /// Those of them that are in the state that waits for its answer, and whether there are any such.
+    telling: BTreeMap<Slug, bool>,
+    refusals: Refusals,
     connected: watch::Receiver<u32>,
+    /// When it is told how it stands.
+    beat: Interval,
 }
 
 impl Session {
     pub(super) fn connect(distribution: &Distribution, hello: Hello) -> Result<Session, Error> {
-        let place = distribution.roster.join(&hello)?;
+        let place = distribution.roster.join(&hello, distribution.shared.clock.now())?;
+        let mut beat = interval(distribution.status_every);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.reset();
+        let resumed = distribution.cursors.revision(hello.resume_cursor).filter(|_| !hello.send_full);
         Ok(Session {
             distribution: distribution.clone(),
             place,
-            base: distribution.cursors.revision(hello.resume_cursor),
+            base: resumed,
+            known: hello.resume_cursor,
             subscription: hello.subscription,
+            fresh: BTreeSet::new(),
+            telling: BTreeMap::new(),
+            refusals: Refusals::default(),
             connected: distribution.roster.connected(),
+            beat,
         })
     }
 
@@ -102,85 +140,177 @@ impl Session {
         let mut hint = self.distribution.shared.store.watch();
         loop {
             hint.borrow_and_update();
-            let refused = match self.state(told).await? {
-                Looked::Nothing => None,
-                Looked::State(cursor) => self.answered(cursor, answers, told).await?,
-            };
-            let serves_all = self.base.is_some_and(|base| base >= *hint.borrow());
-            if refused.is_some() || serves_all {
-                self.rest(refused, &mut hint, answers, told).await?;
+            if let Some(cursor) = self.state(told).await?
+                && let Some(send_full) = self.answered(cursor, answers, told).await?
+            {
+                if send_full {
+                    self.base = None;
+                }
+                if !self.refusals.refused(send_full) {
+                    self.cool(cursor, &mut hint, answers, told).await?;
+                }
+            } else if self.fresh.is_empty() && self.base.is_some_and(|base| base >= *hint.borrow()) {
+                self.rest(&mut hint, answers, told).await?;
             }
         }
     }
 
-    /// Waits for the next change. Where a state was refused it has to be one that the executor hears of, or every commit of
-    /// the platform would have the state told again; and it waits for some time at most.
+    /// Waits for the next change.
     async fn rest(
         &mut self,
-        mut refused: Option<Revision>,
         hint: &mut watch::Receiver<Revision>,
         answers: &mut mpsc::Receiver<Answer>,
         told: &mpsc::Sender<Event>,
     ) -> Result<(), Ended> {
-        let again = tokio::time::sleep(RETRY_AFTER);
-        tokio::pin!(again);
         loop {
             tokio::select! {
-                changed = hint.changed() => {
-                    changed.map_err(|_ended| Ended::Gone)?;
-                    let Some(after) = refused else { return Ok(()) };
-                    match self.heard(after).await? {
-                        Some(heard) if heard.is_nothing() => refused = Some(heard.through),
-                        _ => return Ok(()),
-                    }
-                }
-                () = &mut again, if refused.is_some() => return Ok(()),
-                answer = answers.recv() => self.unasked(answer)?,
-                _ = self.connected.changed() => self.tell_connected(told).await?,
+                changed = hint.changed() => return changed.map_err(|_ended| Ended::Gone),
+                answer = answers.recv() => if self.said(answer)? {
+                    return Ok(());
+                },
+                _ = self.connected.changed() => self.tell_status(true, told)?,
+                _ = self.beat.tick() => self.tell_status(true, told)?,
             }
         }
     }
 
-    /// Waits until the executor has answered a state; where it refused it, which one that was.
-    async fn answered(
+    /// Waits until a state is told again after one was refused: for a change that the executor hears of, or every commit of
+    /// the platform would have it told again, and some time at least, the longer the more it has refused; or for some time
+    /// at most.
+    async fn cool(
         &mut self,
-        cursor: Revision,
+        mut after: Revision,
+        hint: &mut watch::Receiver<Revision>,
         answers: &mut mpsc::Receiver<Answer>,
         told: &mpsc::Sender<Event>,
-    ) -> Result<Option<Revision>, Ended> {
-        let asked = self.distribution.cursors.cursor(cursor);
+    ) -> Result<(), Ended> {
+        let (pause, again) = (sleep(self.refusals.pause()), sleep(self.refusals.retry_after()));
+        tokio::pin!(pause, again);
+        let mut is_changed = false;
+        loop {
+            tokio::select! {
+                () = &mut again => return Ok(()),
+                () = &mut pause, if is_changed => return Ok(()),
+                changed = hint.changed() => {
+                    changed.map_err(|_ended| Ended::Gone)?;
+                    if !is_changed {
+                        match self.heard(after).await? {
+                            Some(heard) if heard.is_nothing() => after = heard.through,
+                            _ => is_changed = true,
+                        }
+                    }
+                }
+                answer = answers.recv() => is_changed |= self.said(answer)?,
+                _ = self.connected.changed() => self.tell_status(false, told)?,
+                _ = self.beat.tick() => self.tell_status(false, told)?,
+            }
+        }
+    }
+
+    /// Waits until the executor has answered a state; where it refused it, whether it asked for everything.
+    async fn answered(
+        &mut self,
+        commit: Revision,
+        answers: &mut mpsc::Receiver<Answer>,
+        told: &mpsc::Sender<Event>,
+    ) -> Result<Option<bool>, Ended> {
+        let asked = self.distribution.cursors.cursor(commit);
         loop {
             tokio::select! {
                 answer = answers.recv() => match answer {
                     Some(Answer::Ack(acked)) if acked == asked => {
-                        self.base = Some(cursor);
-                        self.place.serves(cursor);
-                        self.distribution.shared.metrics.state("ack");
+                        self.applied(commit);
                         return Ok(None);
                     }
-                    Some(Answer::Nack(nacked, reason)) if nacked == asked => {
-                        tracing::warn!(executor = self.place.executor(), cursor = nacked, reason, "an executor refused a state");
-                        self.distribution.shared.metrics.state("nack");
-                        self.place.refused(reason);
-                        return Ok(Some(cursor));
+                    Some(Answer::Nack(nack)) if nack.cursor == asked => return Ok(Some(self.refused(nack))),
+                    other => {
+                        self.said(other)?;
                     }
-                    other => self.unasked(other)?,
                 },
-                _ = self.connected.changed() => self.tell_connected(told).await?,
+                _ = self.connected.changed() => self.tell_status(false, told)?,
+                _ = self.beat.tick() => self.tell_status(false, told)?,
             }
         }
     }
 
-    /// An answer to nothing that was just told.
-    fn unasked(&self, answer: Option<Answer>) -> Result<(), Ended> {
-        let Some(Answer::Ack(cursor) | Answer::Nack(cursor, _)) = answer else { return Err(Ended::Gone) };
-        let message = format!("cursor {cursor} is not that of a state that waits for an answer");
+    fn applied(&mut self, commit: Revision) {
+        (self.base, self.known) = (Some(commit), self.distribution.cursors.cursor(commit));
+        self.refusals.applied();
+        self.place.serves(commit);
+        self.distribution.shared.metrics.state("ack");
+        if self.telling.is_empty() {
+            return;
+        }
+        for (tenant, is_there) in std::mem::take(&mut self.telling) {
+            self.fresh.remove(&tenant);
+            if !is_there {
+                self.subscription.remove(&[tenant]);
+            }
+        }
+        self.place.hears(&self.subscription, self.fresh.iter().cloned());
+    }
+
+    fn refused(&mut self, nack: Nack) -> bool {
+        let (executor, cause) = (self.place.executor(), nack.cause.as_str());
+        let Nack { cursor, cause: _, reason, resource, send_full } = &nack;
+        tracing::warn!(executor, cursor, cause, reason, resource, send_full, "an executor refused a state");
+        self.distribution.shared.metrics.state("nack");
+        self.distribution.shared.metrics.nacked(cause);
+        self.telling.clear();
+        let send_full = nack.send_full;
+        self.place.refused(nack, self.distribution.shared.clock.now());
+        send_full
+    }
+
+    /// What it says besides the answer to a state: whether it wants to hear of other tenants.
+    fn said(&mut self, answer: Option<Answer>) -> Result<bool, Ended> {
+        let message = match answer {
+            None => return Err(Ended::Gone),
+            Some(Answer::Missing(missing)) => {
+                self.place.misses(missing);
+                return Ok(false);
+            }
+            Some(Answer::Subscription { subscribe, unsubscribe }) => match &self.subscription {
+                Subscription::OnDemand(tenants) if tenants.len() + subscribe.len() <= MAX_TENANTS => {
+                    self.change(&subscribe, &unsubscribe);
+                    return Ok(true);
+                }
+                Subscription::OnDemand(_) => format!("more than {MAX_TENANTS} tenants; subscribe to all"),
+                _ => "the hello was not on demand, so the subscription does not change".to_owned(),
+            },
+            Some(Answer::Ack(cursor) | Answer::Nack(Nack { cursor, .. })) => {
+                format!("cursor {cursor} is not that of a state that waits for an answer")
+            }
+        };
         Err(Error::new(Code::InvalidArgument, "PROTOCOL_VIOLATION", message).into())
     }
 
-    async fn tell_connected(&mut self, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
+    fn change(&mut self, subscribe: &[Slug], unsubscribe: &[Slug]) {
+        self.subscription.remove(unsubscribe);
+        self.subscription.add(subscribe);
+        for tenant in unsubscribe {
+            self.fresh.remove(tenant);
+            self.telling.remove(tenant);
+        }
+        for tenant in subscribe {
+            // Also where it is in the state that waits for its answer: it was forgotten since, or it would not be asked for.
+            self.fresh.insert(tenant.clone());
+            self.telling.remove(tenant);
+        }
+        self.place.hears(&self.subscription, self.fresh.iter().cloned());
+    }
+
+    /// Tells how it stands. Whoever is not ready to be told knows by what it has not read yet that it is not cut off.
+    fn tell_status(&mut self, is_current: bool, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
         let connected = *self.connected.borrow_and_update();
-        send(told, Event::Connected(connected)).await
+        let base = self.base.filter(|_| is_current && self.fresh.is_empty());
+        let cursor = base.map_or(0, |base| self.distribution.cursors.cursor(base));
+        match told.try_send(Event::Status { connected, cursor }) {
+            Ok(()) if cursor > 0 => self.known = cursor,
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Ended::Gone),
+        }
+        Ok(())
     }
 
     /// What was changed past a commit that the executor hears of; `None` where the store does not know any more.
@@ -191,10 +321,10 @@ impl Session {
                 let mut heard = Heard { through, tenants: BTreeSet::new(), flows: BTreeMap::new() };
                 for change in &entries {
                     match keys::subject(&change.key) {
-                        Some(Subject::Tenant(tenant)) if self.subscription.has(&tenant) => {
+                        Some(Subject::Tenant(tenant)) if self.hears(&tenant) => {
                             heard.tenants.insert(tenant);
                         }
-                        Some(Subject::Revision(tenant, flow, number)) if self.subscription.has(&tenant) => {
+                        Some(Subject::Revision(tenant, flow, number)) if self.hears(&tenant) => {
                             heard.flows.entry((tenant, flow)).or_default().insert(number);
                         }
                         _ => {}
@@ -205,109 +335,124 @@ impl Session {
         }
     }
 
-    /// Tells what there is to tell.
-    async fn state(&mut self, told: &mpsc::Sender<Event>) -> Result<Looked, Ended> {
-        let Some(base) = self.base else { return self.full(told).await };
-        let Some(heard) = self.heard(base).await? else { return self.full(told).await };
+    /// Whether the changes of a tenant are told. What is told whole anyway is not told as a change besides.
+    fn hears(&self, tenant: &Slug) -> bool {
+        self.subscription.has(tenant) && !self.fresh.contains(tenant)
+    }
+
+    /// Tells what there is to tell; the answer is the commit of a state that waits for its answer.
+    async fn state(&mut self, told: &mpsc::Sender<Event>) -> Result<Option<Revision>, Ended> {
+        let Some(base) = self.base else { return self.full(told).await.map(Some) };
+        let Some(heard) = self.heard(base).await? else { return self.full(told).await.map(Some) };
         let through = heard.through;
-        if heard.is_nothing() {
+        if heard.is_nothing() && self.fresh.is_empty() {
             // It serves all of it already.
             self.base = Some(through);
             self.place.serves(through);
-            return Ok(Looked::Nothing);
+            return Ok(None);
         }
-        self.begin(through, false, told).await?;
+        self.begin(through, Some(self.known), told).await?;
         for tenant in &heard.tenants {
             let event = match self.distribution.resources.tenant(tenant).await? {
-                Ok(resource) => Event::Upsert(Box::new(resource)),
+                Ok(resource) => Event::Upsert(Arc::new(resource)),
                 Err(gone) => Event::Remove(gone),
             };
             send(told, event).await?;
         }
         let mut versions = Told::new();
         for ((tenant, flow), numbers) in &heard.flows {
-            self.tell_flow(tenant, flow, Also::These(numbers), &mut versions, told).await?;
+            let resources = self.distribution.resources.flow(tenant, flow, Also::These(numbers), &mut versions).await?;
+            for resource in resources {
+                send(told, Event::Upsert(Arc::new(resource))).await?;
+            }
+        }
+        for tenant in self.fresh.clone() {
+            // The removal says that what comes is all of it; or that there is nothing.
+            send(told, Event::Remove(Name::Tenant(tenant.clone()))).await?;
+            let is_there = self.tell_whole(&tenant, told).await?;
+            self.telling.insert(tenant, is_there);
         }
         send(told, Event::End).await?;
         self.distribution.shared.metrics.state("delta");
-        Ok(Looked::State(through))
+        Ok(Some(through))
     }
 
-    async fn begin(&mut self, cursor: Revision, full: bool, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
+    async fn begin(&mut self, commit: Revision, base: Option<u64>, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
         let connected = *self.connected.borrow_and_update();
-        send(told, Event::Begin { cursor: self.distribution.cursors.cursor(cursor), full, connected }).await
+        send(told, Event::Begin { cursor: self.distribution.cursors.cursor(commit), base, connected }).await
     }
 
-    /// Tells everything. What is committed meanwhile may be told in part; the next change tells it whole.
-    async fn full(&mut self, told: &mpsc::Sender<Event>) -> Result<Looked, Ended> {
-        let cursor = self.distribution.shared.store.newest().await.map_err(Error::from)?;
-        // It counts from 1: the first commit gave the store its number.
-        self.begin(cursor, true, told).await?;
-        match self.subscription.clone() {
+    /// Tells everything; the answer is the commit of the state. What is committed meanwhile may be told in part; the next
+    /// change tells it whole.
+    async fn full(&mut self, told: &mpsc::Sender<Event>) -> Result<Revision, Ended> {
+        let commit = match self.subscription.clone() {
             Subscription::All => {
-                let mut after = None;
-                loop {
-                    let page = self.distribution.resources.tenants(after).await?;
-                    for tenant in page.entries {
-                        let slug = tenant.tenant.clone();
-                        send(told, Event::Upsert(Box::new(Resource::Tenant(tenant)))).await?;
-                        self.tell_flows(&slug, told).await?;
-                    }
-                    match page.next {
-                        Some(next) => after = Some(next),
-                        None => break,
-                    }
+                let picture = self.picture(told).await?;
+                self.begin(picture.through, None, told).await?;
+                let now = self.distribution.shared.clock.now();
+                for resource in picture.tenants.values().flatten().filter(|resource| !resource.has_expired(now)) {
+                    send(told, Event::Upsert(Arc::clone(resource))).await?;
                 }
+                picture.through
             }
             Subscription::Tenants(tenants) => {
+                let commit = self.begin_full(told).await?;
                 for tenant in &tenants {
-                    if let Ok(resource) = self.distribution.resources.tenant(tenant).await? {
-                        send(told, Event::Upsert(Box::new(resource))).await?;
-                        self.tell_flows(tenant, told).await?;
-                    }
+                    self.tell_whole(tenant, told).await?;
                 }
+                commit
             }
-        }
+            Subscription::OnDemand(tenants) => {
+                let commit = self.begin_full(told).await?;
+                for tenant in tenants {
+                    let is_there = self.tell_whole(&tenant, told).await?;
+                    if !is_there {
+                        send(told, Event::Remove(Name::Tenant(tenant.clone()))).await?;
+                    }
+                    self.telling.insert(tenant, is_there);
+                }
+                commit
+            }
+        };
         send(told, Event::End).await?;
         self.distribution.shared.metrics.state("full");
-        Ok(Looked::State(cursor))
+        Ok(commit)
     }
 
-    async fn tell_flows(&self, tenant: &Slug, told: &mpsc::Sender<Event>) -> Result<(), Ended> {
-        let (mut after, mut versions) = (None, Told::new());
+    async fn begin_full(&mut self, told: &mpsc::Sender<Event>) -> Result<Revision, Ended> {
+        // It counts from 1: the first commit gave the store its number.
+        let commit = self.distribution.shared.store.newest().await.map_err(Error::from)?;
+        self.begin(commit, None, told).await?;
+        Ok(commit)
+    }
+
+    /// Everything, read once for all who need it now; not older than what the executor has, and not what it has refused.
+    async fn picture(&mut self, told: &mpsc::Sender<Event>) -> Result<Arc<Picture>, Ended> {
+        let distribution = self.distribution.clone();
+        let newest = distribution.shared.store.newest().await.map_err(Error::from)?;
+        let floor = match self.refusals.is_none() {
+            true => distribution.cursors.revision(self.known).unwrap_or_default().min(newest),
+            false => newest,
+        };
+        let made = distribution.pictures.get(&distribution.shared, &distribution.resources, floor);
+        tokio::pin!(made);
         loop {
-            let page = self.distribution.resources.flows(tenant, after).await?;
-            for flow in &page.entries {
-                self.tell_flow(tenant, flow, Also::All, &mut versions, told).await?;
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
+            tokio::select! {
+                picture = &mut made => return Ok(picture?),
+                // It takes a while where there is much.
+                _ = self.beat.tick() => self.tell_status(false, told)?,
             }
         }
     }
 
-    async fn tell_flow(
-        &self,
-        tenant: &Slug,
-        flow: &Slug,
-        also: Also<'_>,
-        versions: &mut Told,
-        told: &mpsc::Sender<Event>,
-    ) -> Result<(), Ended> {
-        for resource in self.distribution.resources.flow(tenant, flow, also, versions).await? {
-            send(told, Event::Upsert(Box::new(resource))).await?;
+    /// Tells everything of a tenant; false where there is no such tenant.
+    async fn tell_whole(&self, tenant: &Slug, told: &mpsc::Sender<Event>) -> Result<bool, Ended> {
+        let Ok(resource) = self.distribution.resources.tenant(tenant).await? else { return Ok(false) };
+        for resource in picture::whole(&self.distribution.resources, resource, tenant).await? {
+            send(told, Event::Upsert(resource)).await?;
         }
-        Ok(())
+        Ok(true)
     }
-}
-
-/// What a look at the store has led to.
-enum Looked {
-    /// Nothing had to be told.
-    Nothing,
-    /// A state, which waits for its answer.
-    State(Revision),
 }
 
 /// Changes that an executor hears of.

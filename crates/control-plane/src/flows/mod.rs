@@ -19,7 +19,7 @@ use crate::keys;
 use crate::requests::RequestId;
 use crate::rows::{Page, Row};
 use crate::shared::Shared;
-use crate::store::{Key, Revision, Scan};
+use crate::store::{Key, Scan};
 use crate::tenants::Tenants;
 use serde::{Deserialize, Serialize};
 use sluice_model::version::ActionVersion;
@@ -128,12 +128,6 @@ impl Flows {
         let scan = Scan::of(keys::flows(tenant)).after(after).limit(limit);
         let page = crate::rows::scan::<FlowHead>(&*self.shared.store, scan).await?;
         Ok(Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
-    }
-
-    /// The commit that made a revision, and its number, 0 asks for the newest.
-    pub(crate) async fn commit_of(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<(u64, Revision), Error> {
-        let row = self.revision(tenant, flow, revision).await?;
-        Ok((row.value.revision, row.revision))
     }
 
     async fn head(&self, tenant: &Slug, flow: &Slug) -> Result<Row<FlowHead>, Error> {

@@ -2,14 +2,15 @@
 
 use super::parts::{self, Parts};
 use super::{answer, draining, id, opened, operator, tenant};
-use crate::distribution::{Answer, Distribution, Ended, Event, Hello, Subscription};
+use crate::distribution::{Answer, Cause, Distribution, Ended, Event, Hello, MAX_TENANTS, Missing, Nack, Subscription};
 use crate::store::Digest;
+use sluice_api::FieldError;
 use sluice_api::convert::{self, Ctx as _};
 use sluice_api::distribution::v1::{
-    self as wire, distribution_service_server::DistributionService, hello, resource, watch_request,
+    self as wire, distribution_service_server::DistributionService, hello, resource, resource_name, watch_request,
 };
 use sluice_api::status;
-use sluice_model::{Code, Error};
+use sluice_model::{Code, Error, Slug};
 use sluice_serve::{Drain, Principal};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,6 +24,22 @@ const READY: usize = 2;
 const CHUNK_BYTES: usize = 256 << 10;
 /// The most characters of what executors say for the operator.
 const MAX_TEXT_CHARS: usize = 1000;
+/// The most tenants in one change of a subscription.
+const MAX_CHANGED: usize = 1000;
+/// The most modules that are told as missing.
+const MAX_MISSING: usize = 1000;
+
+/// Why states are refused, on the wire and here.
+pub(super) const CAUSES: [(wire::NackCause, Cause); 8] = [
+    (wire::NackCause::Unspecified, Cause::Unspecified),
+    (wire::NackCause::Unreadable, Cause::Unreadable),
+    (wire::NackCause::Incomplete, Cause::Incomplete),
+    (wire::NackCause::Outdated, Cause::Outdated),
+    (wire::NackCause::Gap, Cause::Gap),
+    (wire::NackCause::Unresolved, Cause::Unresolved),
+    (wire::NackCause::Conflict, Cause::Conflict),
+    (wire::NackCause::Internal, Cause::Internal),
+];
 
 /// The service.
 pub(crate) struct DistributionEdge {
@@ -53,7 +70,7 @@ impl DistributionEdge {
         let flow = convert::slug(&asked.flow).ctx("flow")?;
         let mut answer = wire::FetchFlowRevisionResponse::default();
         for told in self.distribution.revision(&tenant, &flow, asked.revision).await? {
-            match parts::to_wire(told).resource {
+            match parts::to_wire(&told).resource {
                 Some(resource::Resource::Tenant(tenant)) => answer.tenant = Some(tenant),
                 Some(resource::Resource::Version(version)) => answer.versions.push(version),
                 Some(resource::Resource::FlowRevision(revision)) => answer.flow_revision = Some(revision),
@@ -77,12 +94,19 @@ fn hello(message: wire::WatchRequest) -> Result<Hello, Error> {
             return Err(Error::field("hello.tenants.tenants", "is required: at least one tenant"));
         }
         Some(hello::Subscription::Tenants(set)) => {
-            let slugs = set.tenants.iter().enumerate();
-            let slugs = slugs.map(|(i, text)| convert::slug(text).map_err(|wrong| wrong.at_index(i)));
-            Subscription::Tenants(slugs.collect::<Result<_, _>>().ctx("tenants").ctx("tenants").ctx("hello")?)
+            let set = slugs(&set.tenants, MAX_TENANTS).ctx("tenants").ctx("tenants").ctx("hello")?;
+            Subscription::Tenants(set.into_iter().collect())
         }
-        None => return Err(Error::field("hello.subscription", "is required: all, or a set of tenants")),
+        Some(hello::Subscription::OnDemand(set)) => {
+            let set = slugs(&set.tenants, MAX_TENANTS).ctx("tenants").ctx("on_demand").ctx("hello")?;
+            Subscription::OnDemand(set.into_iter().collect())
+        }
+        None => {
+            let message = "is required: all, a set of tenants, or tenants on demand";
+            return Err(Error::field("hello.subscription", message));
+        }
     };
+    let missing = hello.missing_modules.unwrap_or_default();
     Ok(Hello {
         executor: id("hello.executor_id", &hello.executor_id)?,
         epoch: hello.epoch,
@@ -90,7 +114,37 @@ fn hello(message: wire::WatchRequest) -> Result<Hello, Error> {
         engine: hello.engine.map(String::from).map(text).unwrap_or_default(),
         subscription,
         resume_cursor: hello.resume_cursor,
+        send_full: hello.send_full,
+        missing: missing_modules(missing).ctx("missing_modules").ctx("hello")?,
     })
+}
+
+/// Slugs of tenants, at most so many.
+fn slugs(texts: &[String], most: usize) -> Result<Vec<Slug>, FieldError> {
+    if texts.len() > most {
+        return Err(FieldError::here(format!("has {} tenants; it takes at most {most}", texts.len())));
+    }
+    texts.iter().enumerate().map(|(i, text)| convert::slug(text).map_err(|wrong| wrong.at_index(i))).collect()
+}
+
+fn missing_modules(missing: wire::MissingModules) -> Result<Vec<Missing>, FieldError> {
+    if missing.modules.len() > MAX_MISSING {
+        let message = format!("has {} modules; it takes at most {MAX_MISSING}", missing.modules.len());
+        return Err(FieldError::here(message).under("modules"));
+    }
+    let read = |(i, module): (usize, wire::MissingModule)| {
+        let name = convert::required(module.version).ctx("version");
+        let read = name.and_then(|name| {
+            Ok(Missing {
+                tenant: convert::slug(&name.tenant).ctx("tenant").ctx("version")?,
+                slug: convert::slug(&name.slug).ctx("slug").ctx("version")?,
+                version: convert::exact_version(&name.version).ctx("version").ctx("version")?,
+                reason: text(module.reason),
+            })
+        });
+        read.map_err(|wrong| wrong.at_index(i))
+    };
+    missing.modules.into_iter().enumerate().map(read).collect::<Result<_, _>>().ctx("modules")
 }
 
 /// What an executor says for the operator, cut where it is too long.
@@ -101,12 +155,38 @@ fn text(said: String) -> String {
 fn said(message: wire::WatchRequest) -> Result<Answer, Error> {
     match message.message {
         Some(watch_request::Message::Ack(ack)) => Ok(Answer::Ack(ack.cursor)),
-        Some(watch_request::Message::Nack(nack)) => {
-            let about = nack.resource.map(|resource| format!(" ({resource:?})")).unwrap_or_default();
-            Ok(Answer::Nack(nack.cursor, text(nack.reason + &about)))
+        Some(watch_request::Message::Nack(nack)) => Ok(Answer::Nack(Nack {
+            cursor: nack.cursor,
+            cause: CAUSES
+                .iter()
+                .find(|(wire, _)| *wire == nack.cause())
+                .map_or(Cause::Unspecified, |(_, cause)| *cause),
+            reason: text(nack.reason),
+            resource: text(nack.resource.map(about).unwrap_or_default()),
+            send_full: nack.send_full,
+        })),
+        Some(watch_request::Message::ChangeSubscription(change)) => Ok(Answer::Subscription {
+            subscribe: slugs(&change.subscribe, MAX_CHANGED).ctx("subscribe").ctx("change_subscription")?,
+            unsubscribe: slugs(&change.unsubscribe, MAX_CHANGED).ctx("unsubscribe").ctx("change_subscription")?,
+        }),
+        Some(watch_request::Message::MissingModules(missing)) => {
+            Ok(Answer::Missing(missing_modules(missing).ctx("missing_modules")?))
         }
         Some(watch_request::Message::Hello(_)) => Err(violation("the hello comes once, first")),
-        None => Err(Error::field("message", "is required: an ack or a nack")),
+        // Something that only a later control plane understands.
+        None => Err(Error::field("message", "is required, and is none that this control plane knows")),
+    }
+}
+
+/// A resource's name for people, as the executor wrote it.
+fn about(name: wire::ResourceName) -> String {
+    match name.name {
+        Some(resource_name::Name::Tenant(name)) => format!("tenant {}", name.tenant),
+        Some(resource_name::Name::Version(name)) => format!("version {}/{}@{}", name.tenant, name.slug, name.version),
+        Some(resource_name::Name::FlowRevision(name)) => {
+            format!("flow revision {}/{}/{}", name.tenant, name.flow, name.revision)
+        }
+        None => String::new(),
     }
 }
 

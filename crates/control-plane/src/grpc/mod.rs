@@ -5,6 +5,7 @@
 mod audit;
 mod catalog;
 mod distribution;
+mod executors;
 mod flows;
 mod ingest;
 mod parts;
@@ -13,6 +14,7 @@ mod tenants;
 pub(crate) use audit::AuditEdge;
 pub(crate) use catalog::CatalogEdge;
 pub(crate) use distribution::DistributionEdge;
+pub(crate) use executors::ExecutorEdge;
 pub(crate) use flows::FlowEdge;
 pub(crate) use ingest::IngestEdge;
 pub(crate) use tenants::TenantEdge;

@@ -19,13 +19,19 @@ impl Parts {
     /// What an event makes ready to be sent.
     pub(super) fn take(&mut self, event: Event) -> Option<wire::WatchResponse> {
         match event {
-            Event::Begin { cursor, full, connected } => {
-                self.part = wire::State { cursor, full, connected_executors: connected, ..wire::State::default() };
+            Event::Begin { cursor, base, connected } => {
+                self.part = wire::State {
+                    cursor,
+                    full: base.is_none(),
+                    base_cursor: base.unwrap_or_default(),
+                    connected_executors: connected,
+                    ..wire::State::default()
+                };
                 self.bytes = 0;
                 None
             }
             Event::Upsert(resource) => {
-                let resource = to_wire(*resource);
+                let resource = to_wire(&resource);
                 let ready = self.make_room(resource.encoded_len());
                 self.part.upserts.push(resource);
                 ready
@@ -40,8 +46,8 @@ impl Parts {
                 self.part.last = true;
                 Some(state(std::mem::take(&mut self.part)))
             }
-            Event::Connected(connected_executors) => {
-                let status = wire::Status { connected_executors };
+            Event::Status { connected, cursor } => {
+                let status = wire::Status { connected_executors: connected, cursor };
                 Some(wire::WatchResponse { message: Some(watch_response::Message::Status(status)) })
             }
         }
@@ -67,17 +73,17 @@ fn state(state: wire::State) -> wire::WatchResponse {
 }
 
 /// A resource as executors get it.
-pub(super) fn to_wire(resource: Resource) -> wire::Resource {
+pub(super) fn to_wire(resource: &Resource) -> wire::Resource {
     let resource = match resource {
         Resource::Tenant(tenant) => resource::Resource::Tenant(wire::TenantState {
             tenant: tenant.tenant.to_string(),
-            allowed_redirect_origins: tenant.redirect_origins,
+            allowed_redirect_origins: tenant.redirect_origins.clone(),
         }),
-        Resource::Version(version) => resource::Resource::Version((&*version).into()),
+        Resource::Version(version) => resource::Resource::Version((&**version).into()),
         Resource::Revision { revision, expires_at } => {
-            let etag = crate::flows::etag_of(&revision);
+            let etag = crate::flows::etag_of(revision);
             resource::Resource::FlowRevision(wire::FlowRevision {
-                flow: Some(sluice_api::types::v1::Flow { etag, ..revision.into() }),
+                flow: Some(sluice_api::types::v1::Flow { etag, ..revision.clone().into() }),
                 newest: expires_at.is_none(),
                 expires_at: expires_at.map(convert::to_timestamp),
             })

@@ -203,9 +203,9 @@ async fn what_was_refused_is_told_again_with_the_next_change() {
     let refused = executor.state().await.unwrap();
     executor.nack(refused.cursor).await;
     assert_eq!(rollout(&plane, 2, Duration::from_millis(300)).await, (0, 1));
-    let known = plane.executors().pop().unwrap();
-    assert_eq!((known.id.as_str(), known.epoch, known.version.as_str()), ("e1", 1, "0.1.0"));
-    assert_eq!(known.last_nack.as_deref(), Some("no room"));
+    let known = plane.executors().await.pop().unwrap();
+    assert_eq!((known.executor.as_str(), known.epoch, known.sluice_version.as_str()), ("e1", 1, "0.1.0"));
+    assert_eq!(known.last_nack.unwrap().reason, "no room");
     plane.create_flow("acme", "second").await.unwrap();
     let next = executor.applied().await;
     let told = [("login".into(), 1, false), ("login".into(), 2, true), ("second".into(), 1, true)];

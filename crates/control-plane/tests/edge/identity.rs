@@ -3,7 +3,8 @@
 use crate::support::{TestClock, answered, tools};
 use sluice_api::control::v1::{
     self as control, audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-    flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
+    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use sluice_api::distribution::v1::{
     self as wire, audit_ingest_service_client::AuditIngestServiceClient,
@@ -122,6 +123,10 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     let mut audit = AuditServiceClient::new(own(&channel));
     let list = control::ListAuditRecordsRequest { tenant: other(), ..Default::default() };
     denied(answered(audit.list_audit_records(list).await), "TENANT_DENIED");
+
+    let mut executors = ExecutorServiceClient::new(own(&channel));
+    let list = control::ListExecutorsRequest::default();
+    denied(answered(executors.list_executors(list).await), "OPERATOR_ONLY");
 
     let mut distribution = DistributionServiceClient::new(own(&channel));
     denied(answered(distribution.watch(tokio_stream::pending()).await), "OPERATOR_ONLY");

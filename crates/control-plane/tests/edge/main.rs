@@ -5,6 +5,7 @@
 
 mod attached;
 mod audit;
+mod distribution;
 mod executors;
 mod flows;
 mod identity;
@@ -13,6 +14,7 @@ mod packages;
 mod publish;
 mod requests;
 mod restart;
+mod scale;
 mod support;
 mod tenants;
 mod watching;

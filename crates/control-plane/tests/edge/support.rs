@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api::control::v1 as control;
 use sluice_api::control::v1::{
     audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-    flow_service_client::FlowServiceClient, tenant_service_client::TenantServiceClient,
+    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use sluice_api::convert::json;
 use sluice_api::distribution::v1::{
@@ -19,7 +20,7 @@ use sluice_sandbox::{Engine, EngineOptions};
 use sluice_serve::config::{DrainConfig, GrpcConfig, TelemetryConfig};
 use sluice_serve::{About, Drain, Listener, Readiness, Telemetry};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -101,14 +102,29 @@ impl Plane {
         (self.running, self.address, self.channel) = (Some(running), address, channel);
     }
 
+    /// Ends it, and puts what it had into another folder.
+    pub(crate) async fn end_into(mut self, folder: &Path) {
+        self.running.take().unwrap().drain().await;
+        std::fs::rename(self.folder.path().join("data"), folder).unwrap();
+    }
+
     /// Begins to end it; the answer comes when it has ended.
     pub(crate) fn drain(&mut self) -> tokio::task::JoinHandle<sluice_serve::Drained> {
         tokio::spawn(self.running.take().unwrap().drain())
     }
 
     /// Who is connected.
-    pub(crate) fn executors(&self) -> Vec<sluice_control_plane::ConnectedExecutor> {
-        self.running.as_ref().unwrap().plane().executors()
+    pub(crate) async fn executors(&self) -> Vec<control::Executor> {
+        let request = control::ListExecutorsRequest::default();
+        answered(self.roster().list_executors(request).await).unwrap().executors
+    }
+
+    pub(crate) fn roster(&self) -> ExecutorServiceClient<Channel> {
+        ExecutorServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn tenants(&self) -> TenantServiceClient<Channel> {
@@ -238,7 +254,9 @@ async fn serve(
     let readiness = Readiness::new();
     let drain = Drain::new(&DrainConfig { notice_ms: 0, timeout_s: 10 }, &readiness, "accepting");
     let listener = Listener::bind("listen", SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let running = plane.serve(listener, &GrpcConfig::default(), telemetry, &readiness, &drain).unwrap();
+    // A peer that is cut off is noticed as soon as the settings allow.
+    let grpc = GrpcConfig { keep_alive_interval_s: 1, keep_alive_timeout_s: 1, ..GrpcConfig::default() };
+    let running = plane.serve(listener, &grpc, telemetry, &readiness, &drain).unwrap();
     let address = running.address();
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     (running, address, channel)

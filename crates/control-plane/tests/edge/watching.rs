@@ -2,12 +2,13 @@
 
 use crate::support::{Plane, answered};
 use sluice_api::distribution::v1 as wire;
+use sluice_api::distribution::v1::distribution_service_client::DistributionServiceClient;
 use sluice_api::distribution::v1::{hello::Subscription, resource, watch_request, watch_response};
 use sluice_api::status;
 use sluice_model::Error;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 /// An executor as the control plane sees it.
 pub(crate) struct Executor {
@@ -15,6 +16,8 @@ pub(crate) struct Executor {
     pub(crate) hears: Streaming<wire::WatchResponse>,
     /// How many executors are connected, by the last that was heard.
     pub(crate) connected: u32,
+    /// Where it is, by the last status that was heard.
+    pub(crate) stands: u64,
 }
 
 /// A state, put together.
@@ -22,6 +25,7 @@ pub(crate) struct Executor {
 pub(crate) struct State {
     pub(crate) cursor: u64,
     pub(crate) full: bool,
+    pub(crate) base: u64,
     pub(crate) parts: u32,
     pub(crate) upserts: Vec<resource::Resource>,
     pub(crate) removals: Vec<wire::ResourceName>,
@@ -68,7 +72,13 @@ pub(crate) fn hello(executor: &str) -> wire::Hello {
         engine: None,
         subscription: Some(Subscription::All(wire::AllTenants {})),
         resume_cursor: 0,
+        send_full: false,
+        missing_modules: None,
     }
+}
+
+pub(crate) fn on_demand(tenants: &[&str]) -> Option<Subscription> {
+    Some(Subscription::OnDemand(wire::TenantSet { tenants: tenants.iter().map(ToString::to_string).collect() }))
 }
 
 pub(crate) fn only(tenants: &[&str]) -> Option<Subscription> {
@@ -81,10 +91,17 @@ impl Executor {
     }
 
     pub(crate) async fn try_connect(plane: &Plane, first: watch_request::Message) -> Result<Executor, Error> {
+        Executor::connect_by(plane.distribution(), first).await
+    }
+
+    pub(crate) async fn connect_by(
+        mut distribution: DistributionServiceClient<Channel>,
+        first: watch_request::Message,
+    ) -> Result<Executor, Error> {
         let (says, said) = mpsc::channel(8);
         says.send(wire::WatchRequest { message: Some(first) }).await.unwrap();
-        let hears = answered(plane.distribution().watch(ReceiverStream::new(said)).await)?;
-        Ok(Executor { says, hears, connected: 0 })
+        let hears = answered(distribution.watch(ReceiverStream::new(said)).await)?;
+        Ok(Executor { says, hears, connected: 0, stands: 0 })
     }
 
     /// The next message, but for the number of executors.
@@ -96,20 +113,25 @@ impl Executor {
                     return Ok(state);
                 }
                 Some(wire::WatchResponse { message: Some(watch_response::Message::Status(status)) }) => {
-                    self.connected = status.connected_executors;
+                    self.heard(&status);
                 }
                 other => panic!("{other:?}"),
             }
         }
     }
 
+    fn heard(&mut self, status: &wire::Status) {
+        (self.connected, self.stands) = (status.connected_executors, status.cursor);
+    }
+
     /// The next state.
     pub(crate) async fn state(&mut self) -> Result<State, Error> {
         let mut first = self.part().await?;
-        let mut state =
-            State { cursor: first.cursor, full: first.full, parts: 0, upserts: Vec::new(), removals: Vec::new() };
+        let (cursor, full, base) = (first.cursor, first.full, first.base_cursor);
+        let mut state = State { cursor, full, base, parts: 0, upserts: Vec::new(), removals: Vec::new() };
         loop {
             assert_eq!((first.cursor, first.full, first.part), (state.cursor, state.full, state.parts));
+            assert_eq!((first.base_cursor, first.base_cursor == 0), (state.base, state.full));
             assert!(prost::Message::encoded_len(&first) <= 1 << 20 || first.upserts.len() == 1);
             state.parts += 1;
             state.upserts.extend(first.upserts.into_iter().map(|upsert| upsert.resource.unwrap()));
@@ -134,15 +156,36 @@ impl Executor {
     }
 
     pub(crate) async fn nack(&self, cursor: u64) {
-        let nack = wire::Nack { cursor, reason: "no room".into(), resource: None };
-        self.says.send(wire::WatchRequest { message: Some(watch_request::Message::Nack(nack)) }).await.unwrap();
+        self.say(watch_request::Message::Nack(wire::Nack { cursor, reason: "no room".into(), ..Default::default() }))
+            .await;
+    }
+
+    pub(crate) async fn say(&self, message: watch_request::Message) {
+        self.says.send(wire::WatchRequest { message: Some(message) }).await.unwrap();
+    }
+
+    pub(crate) async fn change(&self, subscribe: &[&str], unsubscribe: &[&str]) {
+        let texts = |slugs: &[&str]| slugs.iter().map(ToString::to_string).collect();
+        let change = wire::ChangeSubscription { subscribe: texts(subscribe), unsubscribe: texts(unsubscribe) };
+        self.say(watch_request::Message::ChangeSubscription(change)).await;
+    }
+
+    /// The next status that says where it is.
+    pub(crate) async fn stands_at(&mut self) -> u64 {
+        loop {
+            match self.hears.message().await.unwrap().unwrap().message.unwrap() {
+                watch_response::Message::Status(status) if status.cursor > 0 => return status.cursor,
+                watch_response::Message::Status(_) => {}
+                watch_response::Message::State(state) => panic!("{state:?}"),
+            }
+        }
     }
 
     /// Waits until so many executors are connected.
     pub(crate) async fn sees(&mut self, connected: u32) {
         while self.connected != connected {
             match self.hears.message().await.unwrap().unwrap().message.unwrap() {
-                watch_response::Message::Status(status) => self.connected = status.connected_executors,
+                watch_response::Message::Status(status) => self.heard(&status),
                 watch_response::Message::State(state) => panic!("{state:?}"),
             }
         }

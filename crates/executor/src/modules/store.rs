@@ -1,10 +1,11 @@
 //! The cache folder: bundles and snapshots by the bundle's digest.
 //!
 //! `<data>/cache/bundles/<digest>` holds a bundle's canonical bytes, whose digest is checked whenever they are read;
-//! `<data>/cache/snapshots/<engine>/<digest>` what an engine made of it, which checks itself. Everything here can be had
-//! again, so nothing is forced to disk, and what does not check is removed and made anew.
+//! `<data>/cache/snapshots/<engine>/<digest>` what an engine made of it, which says whose it is and checks itself, so that
+//! executors of two builds can use one folder in turn. Everything here can be had again, so nothing is forced to disk. What
+//! does not check is never believed: it is set aside in `<data>/cache/damaged`, for somebody to look at, and made anew.
 
-use crate::files;
+use crate::{files, telemetry::Metrics};
 use bytes::Bytes;
 use sluice_model::Bundle;
 use sluice_sandbox::{Engine, EngineIdentity, Snapshot, SnapshotError};
@@ -12,13 +13,22 @@ use std::{
     collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 /// Digits of each digest in a folder's name: enough that two engines never share one by accident; a snapshot names its
 /// engine itself.
 const NAME_DIGITS: usize = 16;
+/// Begins a snapshot's file; the number is its layout's. The bundle's digest follows, and a line feed.
+const MAGIC: &str = "SLUMODU1 ";
+/// Where flows need more than the bound: how much more is written before the next sweep, as a part of the bound: 1 / 16.
+const SWEEP_SHIFT: u32 = 4;
+/// A file that was not finished for so long is nobody's any more.
+const HALF_LIFE: Duration = Duration::from_secs(3_600);
 
 /// The cache folder. Cheap to clone; everything blocks.
 #[derive(Clone, Debug)]
@@ -30,19 +40,35 @@ struct Folders {
     /// Those of all engines.
     all_snapshots: PathBuf,
     snapshots: PathBuf,
+    /// The cache folder itself.
+    folder: PathBuf,
     max_bytes: u64,
+    /// What is in it: counted by a sweep, and by what is written after it.
+    bytes: AtomicU64,
+    /// When it is worth another sweep: where flows need more than the bound, not at every file.
+    sweep_above: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl Store {
     /// Makes the folders where they are not there.
-    pub(crate) fn open(folder: &Path, engine: &EngineIdentity, max_bytes: u64) -> io::Result<Store> {
+    pub(crate) fn open(
+        folder: &Path,
+        engine: &EngineIdentity,
+        max_bytes: u64,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Store> {
         let short = |digest: &str| digest.get(..NAME_DIGITS).unwrap_or(digest).to_owned();
         let all_snapshots = folder.join("snapshots");
         let folders = Folders {
             bundles: folder.join("bundles"),
             snapshots: all_snapshots.join(format!("{}-{}", short(&engine.engine), short(&engine.base_image))),
             all_snapshots,
+            folder: folder.to_owned(),
             max_bytes,
+            bytes: AtomicU64::new(0),
+            sweep_above: AtomicU64::new(max_bytes),
+            metrics,
         };
         fs::create_dir_all(&folders.bundles)?;
         fs::create_dir_all(&folders.snapshots)?;
@@ -56,29 +82,67 @@ impl Store {
         if Bundle::digest(&bytes) == digest {
             return Some(bytes.into());
         }
-        remove_damaged(&path);
+        self.set_aside(&path, "its bytes are not those that its name says");
         None
     }
 
     /// The snapshot that this engine made of the bundle.
     pub(crate) fn snapshot(&self, engine: &Engine, digest: &str) -> Option<Snapshot> {
         let path = self.0.snapshots.join(digest);
-        match Snapshot::from_bytes(engine, &read(&path)?) {
+        let bytes = read(&path)?;
+        let Some(snapshot) = bytes.strip_prefix(head(digest).as_bytes()) else {
+            self.set_aside(&path, "it does not say that it is this bundle's");
+            return None;
+        };
+        match Snapshot::from_bytes(engine, snapshot) {
             Ok(snapshot) => Some(snapshot),
             Err(SnapshotError::OtherEngine) => None,
             Err(SnapshotError::Damaged) => {
-                remove_damaged(&path);
+                self.set_aside(&path, "its bytes do not check");
                 None
             }
         }
     }
 
     pub(crate) fn keep_bundle(&self, digest: &str, bytes: &[u8]) {
-        keep(&self.0.bundles.join(digest), bytes);
+        self.keep(&self.0.bundles.join(digest), bytes);
     }
 
     pub(crate) fn keep_snapshot(&self, digest: &str, bytes: &[u8]) {
-        keep(&self.0.snapshots.join(digest), bytes);
+        self.keep(&self.0.snapshots.join(digest), &[head(digest).as_bytes(), bytes].concat());
+    }
+
+    fn keep(&self, path: &Path, bytes: &[u8]) {
+        match files::replace(path, bytes, files::Force::Nothing) {
+            Ok(()) => {
+                self.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            Err(error) => tracing::warn!(path = %path.display(), %error, "the cache cannot be written"),
+        }
+    }
+
+    fn set_aside(&self, path: &Path, reason: &str) {
+        self.0.metrics.cache_damaged();
+        match files::set_aside(&self.0.folder, path) {
+            Ok(aside) => tracing::error!(
+                path = %path.display(), reason, aside = %aside.display(),
+                "a file of the cache is not believed; it is made anew"
+            ),
+            // It is written over.
+            Err(error) => {
+                tracing::error!(path = %path.display(), reason, %error, "a file of the cache is not believed, and cannot be set aside");
+            }
+        }
+    }
+
+    /// Whether it has grown so that a sweep is worth its while.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.bytes.load(Ordering::Relaxed) > self.0.sweep_above.load(Ordering::Relaxed)
+    }
+
+    /// What is in it, as far as it was counted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
     }
 
     /// Brings the folder under its bound: what is in no flow goes, the oldest first.
@@ -90,6 +154,12 @@ impl Store {
             let own = folder == self.0.snapshots || folder == self.0.bundles;
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let Ok(about) = entry.metadata() else { continue };
+                let age = about.modified().ok().and_then(|at| at.elapsed().ok());
+                if files::is_half(&entry.path()) && age.is_some_and(|age| age > HALF_LIFE) {
+                    // What cannot be removed is tried again.
+                    let _stays = fs::remove_file(entry.path());
+                    continue;
+                }
                 total += about.len();
                 if !(own && entry.file_name().to_str().is_some_and(|name| needed.contains(name))) {
                     files.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len(), entry.path()));
@@ -105,6 +175,9 @@ impl Store {
                 total -= size;
             }
         }
+        self.0.bytes.store(total, Ordering::Relaxed);
+        let more = self.0.max_bytes >> SWEEP_SHIFT;
+        self.0.sweep_above.store(self.0.max_bytes.max(total + more), Ordering::Relaxed);
     }
 }
 
@@ -119,14 +192,6 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     }
 }
 
-fn keep(path: &Path, bytes: &[u8]) {
-    if let Err(error) = files::replace(path, bytes, files::Force::Nothing) {
-        tracing::warn!(path = %path.display(), %error, "the cache cannot be written");
-    }
-}
-
-fn remove_damaged(path: &Path) {
-    tracing::warn!(path = %path.display(), "a file of the cache is damaged; it is made anew");
-    // What cannot be removed is written over.
-    let _stays = fs::remove_file(path);
+fn head(digest: &str) -> String {
+    format!("{MAGIC}{digest}\n")
 }

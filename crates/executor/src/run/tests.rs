@@ -86,7 +86,7 @@ fn stage(trigger: Trigger, pieces: Vec<Piece>) -> Stage {
 fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<Piece>) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let (metrics, shelf) = (Metrics::for_tests(), Shelf::new());
-    let store = Store::open(&folder.path().join("cache"), engine().identity(), 1 << 30).unwrap();
+    let store = Store::open(&folder.path().join("cache"), engine().identity(), 1 << 30, Arc::clone(&metrics)).unwrap();
     let modules = Modules::new(engine(), store, Arc::clone(&shelf) as _, 1 << 30, 2, Arc::clone(&metrics));
     let planner = Planner::new(modules.clone());
     let mut versions: HashMap<Slug, Arc<VersionInfo>> = HashMap::new();
@@ -101,6 +101,7 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             tenant: slug("acme"),
             slug: name.clone(),
             version: Version::new(1, 0, 0),
+            digest: "1".repeat(64),
             bundle_digest,
             limits: piece.limits,
             outcomes: piece.outcomes,

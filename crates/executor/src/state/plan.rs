@@ -1,6 +1,6 @@
 //! Plans: a flow revision with everything looked up that its runs need.
 
-use super::update::{Name, Refused, VersionUpsert};
+use super::update::{Cause, Name, Refused, VersionUpsert};
 use crate::{
     modules::{Module, Modules},
     run::breaker::Breaker,
@@ -23,6 +23,8 @@ pub(crate) struct VersionInfo {
     limits: Limits,
     outcomes: Option<Arc<[OutcomeKind]>>,
     schema: Option<Object>,
+    /// The digest of its content.
+    pub(crate) digest: String,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
 }
@@ -73,6 +75,12 @@ impl Plan {
         self.slots.iter().find(|slot| slot.trigger == trigger)
     }
 
+    /// The versions that it pins; one may come twice.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = (&Slug, &str)> {
+        let attachments = self.slots.iter().flat_map(|slot| &slot.attachments);
+        attachments.map(|attachment| (&attachment.slug, attachment.version.as_str()))
+    }
+
     /// Every module that it needs.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &Arc<Module>> {
         self.slots.iter().flat_map(|slot| &slot.attachments).map(|attachment| &attachment.module)
@@ -99,6 +107,7 @@ impl Planner {
             limits: version.limits,
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
+            digest: version.digest.clone(),
             module: self.modules.module(&version.bundle_digest),
         }
     }
@@ -112,24 +121,24 @@ impl Planner {
         revision: FlowRevision,
         find: impl Fn(&Slug, &Version) -> Option<Arc<VersionInfo>>,
     ) -> Result<Plan, Refused> {
-        let refused = |reason: String| Refused::of(Name::flow(&revision), reason);
+        let refused = |cause, reason: String| Refused::of(cause, Name::flow(&revision), reason);
         let mut slots = Vec::with_capacity(revision.slots.len());
         for slot in &revision.slots {
             if slot.attachments.len() > MAX_ATTACHMENTS_A_SLOT {
                 let count = slot.attachments.len();
-                return Err(refused(format!(
-                    "slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}",
-                    slot.trigger
-                )));
+                return Err(refused(
+                    Cause::Unreadable,
+                    format!("slot {} has {count} attachments; at most {MAX_ATTACHMENTS_A_SLOT}", slot.trigger),
+                ));
             }
             let mut attachments = Vec::with_capacity(slot.attachments.len());
             for (attachment, position) in slot.attachments.iter().zip(1u64..) {
                 let Some(version) = find(&attachment.slug, &attachment.version) else {
                     let (slug, version) = (&attachment.slug, &attachment.version);
-                    return Err(refused(format!(
-                        "attachment {} pins {slug}@{version}, which was never sent",
-                        attachment.id
-                    )));
+                    return Err(refused(
+                        Cause::Unresolved,
+                        format!("attachment {} pins {slug}@{version}, which was never sent", attachment.id),
+                    ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
                 let config = attachment.config.clone();
@@ -177,6 +186,16 @@ impl Planner {
             // What becomes of it is told by whoever runs it, and in the log.
             tokio::spawn(async move { modules.load(&tenant, &module).await.map(drop) });
         }
+    }
+
+    /// A state is about to serve: the modules of its newest revisions are the last to be put out of memory.
+    pub(crate) fn need(&self, state: &super::State) {
+        self.modules.need(state.newest_modules().map(|(_, module)| module));
+    }
+
+    /// A state serves before its modules are made.
+    pub(crate) fn comes_when_asked(&self, state: &super::State) {
+        state.modules().for_each(|(_, module)| self.modules.comes_when_asked(module));
     }
 
     /// Forgets the breakers of attachments that no revision has any more.

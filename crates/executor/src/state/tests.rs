@@ -11,7 +11,7 @@ use wire::{resource::Resource, resource_name::Name as WireName};
 
 fn planner() -> (Planner, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), engine().identity(), 1 << 30).unwrap();
+    let store = Store::open(folder.path(), engine().identity(), 1 << 30, Metrics::for_tests()).unwrap();
     let modules = Modules::new(engine(), store, Shelf::new(), 1 << 30, 1, Metrics::for_tests());
     (Planner::new(modules), folder)
 }
@@ -61,8 +61,10 @@ fn part(cursor: u64, full: bool, upserts: Vec<Resource>) -> wire::State {
     wire::State { cursor, full, last: true, upserts, connected_executors: 1, ..Default::default() }
 }
 
+/// Applies a state; one that is a change changes this one.
 fn apply(state: &State, planner: &Planner, part: wire::State) -> Result<State, Refused> {
-    state.updated(Update::read(vec![part])?, planner)
+    let base_cursor = if part.full { 0 } else { state.cursor };
+    state.updated(Update::read(vec![wire::State { base_cursor, ..part }])?, planner)
 }
 
 fn first(planner: &Planner) -> State {
@@ -73,7 +75,7 @@ fn first(planner: &Planner) -> State {
 fn plan(state: &State, revision: u64) -> Option<Arc<Plan>> {
     match state.tenant(&slug("acme"))?.revision(&slug("login"), revision) {
         Found::Revision(revision) => Some(revision.plan),
-        Found::NoFlow | Found::Unknown => None,
+        Found::Expired | Found::NoFlow | Found::Unknown => None,
     }
 }
 
@@ -147,6 +149,18 @@ fn a_state_with_a_mistake_is_refused_by_the_name_of_the_resource() {
         assert!(refused.reason.starts_with(says), "{}", refused.reason);
         assert!(refused.resource.is_some(), "{says}");
     }
+    // Read, and then used, the version is what it was.
+    let other = |change: fn(&mut wire::VersionState)| vec![unknown_fields(change)];
+    for (resources, cause) in [
+        (vec![tenant("Acme!")], Cause::Unreadable),
+        (vec![flow("nobody", 1, "1.0.0", true)], Cause::Unresolved),
+        (vec![flow("acme", 2, "9.9.9", true)], Cause::Unresolved),
+        (other(|v| v.digest = "3".repeat(64)), Cause::Conflict),
+        (other(|v| v.bundle_digest = "3".repeat(64)), Cause::Conflict),
+    ] {
+        let state = first(&planner);
+        assert_eq!(apply(&state, &planner, part(2, false, resources)).unwrap_err().cause, cause);
+    }
     let nameless = wire::State { upserts: vec![wire::Resource { resource: None }], ..part(2, false, Vec::new()) };
     assert!(Update::read(vec![nameless]).unwrap_err().reason.contains("does not know"));
 }
@@ -178,4 +192,132 @@ fn parts_must_follow_each_other() {
     }
     assert!(assembly.add(numbered(0, 0, true)).is_err(), "cursors count from 1");
     assert!(assembly.add(numbered(4, 0, true)).unwrap().is_some(), "and it begins anew");
+}
+
+#[test]
+fn a_change_is_of_the_state_that_serves_and_nothing_is_older() {
+    let (planner, _folder) = planner();
+    let store = |commit| Cursor::new(7, commit).number();
+    let resources = || vec![tenant("acme"), version("acme", "1.0.0"), flow("acme", 3, "1.0.0", true)];
+    let state = apply(&State::default(), &planner, part(store(10), true, resources())).unwrap();
+    let try_on = |part| state.updated(Update::read(vec![part]).unwrap(), &planner).map(|state| state.cursor);
+    let change = |cursor, base_cursor| wire::State { base_cursor, ..part(cursor, false, Vec::new()) };
+    assert_eq!(try_on(change(store(11), store(10))).unwrap(), store(11));
+    assert_eq!(try_on(change(store(10), store(10))).unwrap(), store(10), "a tenant that was asked for is no commit");
+    for (part, cause) in [
+        (change(store(12), store(11)), Cause::Gap),
+        (change(store(12), store(9)), Cause::Gap),
+        (change(store(12), 0), Cause::Gap),
+        (change(Cursor::new(8, 12).number(), store(10)), Cause::Gap),
+        (change(store(9), store(10)), Cause::Outdated),
+        (part(store(9), true, resources()), Cause::Outdated),
+    ] {
+        let refused = try_on(part).unwrap_err();
+        assert_eq!((refused.cause, refused.wants_full()), (cause, cause == Cause::Gap), "{refused}");
+    }
+    // Another store is another story: its numbers say nothing about this one's.
+    let older = vec![tenant("acme"), version("acme", "1.0.0"), flow("acme", 1, "1.0.0", true)];
+    assert_eq!(try_on(part(Cursor::new(8, 1).number(), true, older)).unwrap(), Cursor::new(8, 1).number());
+    // A change before anything was ever said is none.
+    let none = State::default();
+    let refused = none.updated(Update::read(vec![change(store(1), 0)]).unwrap(), &planner).unwrap_err();
+    assert_eq!(refused.cause, Cause::Gap);
+    assert_eq!(state.moved(store(20)).cursor, store(20));
+}
+
+#[test]
+fn revisions_of_a_flow_only_rise_and_never_change() {
+    let (planner, _folder) = planner();
+    let with_etag = |revision, newest, etag: &str| match flow("acme", revision, "1.0.0", newest) {
+        Resource::FlowRevision(mut revision) => {
+            revision.flow.as_mut().unwrap().etag = etag.into();
+            Resource::FlowRevision(revision)
+        }
+        other => other,
+    };
+    let all = vec![tenant("acme"), version("acme", "1.0.0"), with_etag(4, false, "4-a"), with_etag(5, true, "5-a")];
+    let state = apply(&State::default(), &planner, part(10, true, all)).unwrap();
+    for full in [false, true] {
+        let refuse = |revision| {
+            let resources = vec![tenant("acme"), version("acme", "1.0.0"), revision];
+            apply(&state, &planner, part(11, full, resources)).unwrap_err()
+        };
+        let older = refuse(with_etag(4, true, "4-a"));
+        assert_eq!(older.cause, Cause::Outdated, "{older}");
+        assert!(
+            older.reason.contains("revision 4 is told as the newest of flow login, which has revision 5"),
+            "{older}"
+        );
+        let other = refuse(with_etag(5, true, "5-b"));
+        assert_eq!((other.cause, other.resource.is_some()), (Cause::Conflict, true), "{other}");
+    }
+    let next = vec![with_etag(5, false, "5-a"), with_etag(6, true, "6-a")];
+    assert_eq!(plan(&apply(&state, &planner, part(11, false, next)).unwrap(), 0).unwrap().revision, 6);
+}
+
+#[test]
+fn what_has_expired_goes_with_what_only_it_pinned_and_is_known_to_have_been() {
+    let (planner, _folder) = planner();
+    let until = |resource, seconds| match resource {
+        Resource::FlowRevision(mut revision) => {
+            revision.expires_at = Some(prost_types::Timestamp { seconds, nanos: 0 });
+            Resource::FlowRevision(revision)
+        }
+        other => other,
+    };
+    let resources = vec![
+        tenant("acme"),
+        version("acme", "1.0.0"),
+        version("acme", "1.1.0"),
+        until(flow("acme", 1, "1.0.0", false), 1_000),
+        until(flow("acme", 2, "1.1.0", false), 2_000),
+        flow("acme", 3, "1.1.0", true),
+    ];
+    let state = apply(&State::default(), &planner, part(1, true, resources)).unwrap();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    assert!(state.without_expired(at(999)).is_none());
+    let left = state.without_expired(at(1_000)).unwrap();
+    let revision = |state: &State, number| state.tenant(&slug("acme")).unwrap().revision(&slug("login"), number);
+    assert!(matches!(revision(&left, 1), Found::Expired));
+    assert!(matches!(revision(&left, 2), Found::Revision(_)));
+    assert!(matches!(revision(&left, 4), Found::Unknown));
+    let versions: Vec<String> = left.versions().map(|(_, _, version, _)| version.to_string()).collect();
+    assert_eq!(versions, ["1.1.0"]);
+    assert_eq!(left.without_expired(at(5_000)).unwrap().counts(), (1, 1));
+}
+
+#[test]
+fn an_executor_on_demand_leaves_out_what_it_does_not_serve() {
+    let (planner, _folder) = planner();
+    let state = first(&planner);
+    let keep = |part: wire::State| {
+        let mut update = Update::read(vec![wire::State { base_cursor: state.cursor, ..part }]).unwrap();
+        update.keep_served(|tenant| *tenant == slug("acme"));
+        state.updated(update, &planner).unwrap()
+    };
+    let late = vec![flow("gone", 8, "1.0.0", true), version("acme", "1.1.0"), flow("acme", 2, "1.1.0", true)];
+    let kept = keep(part(2, false, late));
+    assert!(kept.tenant(&slug("gone")).is_none());
+    assert_eq!(plan(&kept, 0).unwrap().revision, 2, "and what it serves it takes");
+    let name = |tenant: &str| WireName::Tenant(wire::TenantName { tenant: tenant.into() });
+    let removals = vec![wire::ResourceName { name: Some(name("new")) }];
+    let whole = wire::State { removals, ..part(2, false, vec![tenant("new"), tenant("gone")]) };
+    let kept = keep(whole);
+    assert!(kept.tenant(&slug("new")).is_some() && kept.tenant(&slug("gone")).is_none());
+    let kept = keep(part(3, true, vec![tenant("new"), flow("gone", 8, "1.0.0", true)]));
+    assert_eq!(kept.counts(), (1, 0), "of everything, too, only what is whole");
+}
+
+#[test]
+fn a_state_that_is_refused_in_its_middle_is_refused_once() {
+    let numbered = |cursor, part, last| wire::State { cursor, part, last, ..Default::default() };
+    let mut assembly = Assembly::default();
+    assert!(assembly.add(numbered(1, 0, false)).unwrap().is_none());
+    assert_eq!(assembly.add(numbered(1, 2, false)).unwrap_err().cause, Cause::Incomplete);
+    assert!(assembly.add(numbered(1, 3, false)).unwrap().is_none());
+    assert!(assembly.add(numbered(1, 4, true)).unwrap().is_none());
+    assert!(assembly.add(numbered(1, 0, true)).unwrap().is_some(), "told again it is taken");
+    let other_base = wire::State { base_cursor: 5, ..numbered(2, 1, true) };
+    assert!(assembly.add(numbered(2, 0, false)).unwrap().is_none());
+    assert!(assembly.add(other_base).is_err());
 }

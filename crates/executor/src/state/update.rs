@@ -2,12 +2,14 @@
 
 use jiff::Timestamp;
 use semver::Version;
+pub(crate) use sluice_api::distribution::v1::NackCause as Cause;
 use sluice_api::{
     Ctx, FieldError,
     convert::{Word, exact_version, json, required, slug, timestamp},
     distribution::v1 as wire,
 };
 use sluice_model::{FlowRevision, Limits, Object, OutcomeKind, Slug, redirect::Origin};
+use std::{collections::HashSet, sync::Arc};
 
 /// A whole update.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Update {
     pub(crate) cursor: u64,
     /// Whether it replaces everything known.
     pub(crate) full: bool,
+    /// What it changes, where it does not replace everything.
+    pub(crate) base: u64,
     pub(crate) changes: Vec<Change>,
     pub(crate) removals: Vec<Name>,
     pub(crate) connected_executors: u32,
@@ -34,6 +38,8 @@ pub(crate) struct VersionUpsert {
     pub(crate) tenant: Slug,
     pub(crate) slug: Slug,
     pub(crate) version: Version,
+    /// The digest of its content.
+    pub(crate) digest: String,
     pub(crate) bundle_digest: String,
     pub(crate) limits: Limits,
     /// None: any that the trigger allows.
@@ -45,6 +51,8 @@ pub(crate) struct VersionUpsert {
 #[derive(Debug)]
 pub(crate) struct FlowUpsert {
     pub(crate) revision: FlowRevision,
+    /// Names the revision's content.
+    pub(crate) etag: Arc<str>,
     pub(crate) newest: bool,
     pub(crate) expires_at: Option<Timestamp>,
 }
@@ -71,6 +79,8 @@ impl Name {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub(crate) struct Refused {
+    /// What kind of mistake it is.
+    pub(crate) cause: Cause,
     /// For the operator.
     pub(crate) reason: String,
     /// What is at fault, as it was sent.
@@ -78,12 +88,21 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(crate) fn new(reason: impl Into<String>) -> Refused {
-        Refused { reason: reason.into(), resource: None }
+    pub(crate) fn new(cause: Cause, reason: impl Into<String>) -> Refused {
+        Refused { cause, reason: reason.into(), resource: None }
     }
 
-    pub(crate) fn of(resource: Name, reason: impl Into<String>) -> Refused {
-        Refused { reason: reason.into(), resource: Some(resource.into()) }
+    pub(crate) fn of(cause: Cause, resource: Name, reason: impl Into<String>) -> Refused {
+        Refused { cause, reason: reason.into(), resource: Some(resource.into()) }
+    }
+
+    fn unreadable(error: &FieldError, resource: Option<wire::ResourceName>) -> Refused {
+        Refused { cause: Cause::Unreadable, reason: error.to_string(), resource }
+    }
+
+    /// Whether everything may help: what was sent does not fit what is here.
+    pub(crate) fn wants_full(&self) -> bool {
+        matches!(self.cause, Cause::Incomplete | Cause::Gap | Cause::Unresolved)
     }
 }
 
@@ -91,26 +110,37 @@ impl Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     parts: Vec<wire::State>,
+    /// A state that was refused before its last part came: what still comes of it is left out.
+    refused: Option<u64>,
 }
 
 impl Assembly {
     /// Adds a part; the answer is the whole state once it is there.
     ///
     /// # Errors
-    /// The part does not follow the one before. Everything so far is forgotten.
+    /// The part does not follow the one before. Everything so far is forgotten, and what still comes of its state is left
+    /// out.
     pub(crate) fn add(&mut self, part: wire::State) -> Result<Option<Vec<wire::State>>, Refused> {
+        if self.refused == Some(part.cursor) && part.part > 0 {
+            if part.last {
+                self.refused = None;
+            }
+            return Ok(None);
+        }
+        self.refused = None;
         let expected = self.parts.len();
         let first = self.parts.first();
-        let follows = part.part as usize == expected
-            && first.is_none_or(|first| first.cursor == part.cursor && first.full == part.full)
-            && part.cursor > 0;
-        if !follows {
+        let is_same = |first: &wire::State| {
+            (first.cursor, first.full, first.base_cursor) == (part.cursor, part.full, part.base_cursor)
+        };
+        if part.part as usize != expected || !first.is_none_or(is_same) || part.cursor == 0 {
             self.parts.clear();
+            self.refused = (!part.last).then_some(part.cursor);
             let message = format!(
                 "part {} of state {} came where part {expected} of a state was expected",
                 part.part, part.cursor
             );
-            return Err(Refused::new(message));
+            return Err(Refused::new(Cause::Incomplete, message));
         }
         let last = part.last;
         self.parts.push(part);
@@ -128,19 +158,57 @@ impl Update {
         for part in parts {
             update.cursor = part.cursor;
             update.full = part.full;
+            update.base = part.base_cursor;
             update.connected_executors = part.connected_executors;
             for upsert in part.upserts {
                 let resource = upsert.resource.as_ref().map(name_of);
                 let change = change(upsert);
-                update.changes.push(change.map_err(|e| Refused { reason: e.to_string(), resource })?);
+                update.changes.push(change.map_err(|e| Refused::unreadable(&e, resource))?);
             }
             for removal in part.removals {
                 let resource = removal.clone();
                 let name = Name::try_from(removal);
-                update.removals.push(name.map_err(|e| Refused { reason: e.to_string(), resource: Some(resource) })?);
+                update.removals.push(name.map_err(|e| Refused::unreadable(&e, Some(resource)))?);
             }
         }
         Ok(update)
+    }
+
+    /// Leaves out what is of tenants that are not served: of those that `is_served` says are not, only what comes whole stays.
+    /// An executor on demand may have forgotten a tenant while changes of it were on their way.
+    pub(crate) fn keep_served(&mut self, is_served: impl Fn(&Slug) -> bool) {
+        let whole: HashSet<Slug> = if self.full {
+            let tenants = self.changes.iter().filter_map(|change| match change {
+                Change::Tenant { tenant, .. } => Some(tenant.clone()),
+                Change::Version(_) | Change::Flow(_) => None,
+            });
+            tenants.collect()
+        } else {
+            self.removed_tenants().cloned().collect()
+        };
+        let full = self.full;
+        self.changes.retain(|change| {
+            let tenant = change.tenant();
+            whole.contains(tenant) || (!full && is_served(tenant))
+        });
+    }
+
+    /// The tenants that are gone, or replaced.
+    pub(crate) fn removed_tenants(&self) -> impl Iterator<Item = &Slug> {
+        self.removals.iter().filter_map(|name| match name {
+            Name::Tenant(tenant) => Some(tenant),
+            Name::Version { .. } | Name::FlowRevision { .. } => None,
+        })
+    }
+}
+
+impl Change {
+    fn tenant(&self) -> &Slug {
+        match self {
+            Change::Tenant { tenant, .. } => tenant,
+            Change::Version(version) => &version.tenant,
+            Change::Flow(flow) => &flow.revision.tenant,
+        }
     }
 }
 
@@ -173,17 +241,20 @@ impl TryFrom<wire::VersionState> for VersionUpsert {
     type Error = FieldError;
 
     fn try_from(version: wire::VersionState) -> Result<VersionUpsert, FieldError> {
-        let is_digest = version.bundle_digest.len() == 64
-            && version.bundle_digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !is_digest {
+        for (field, digest) in [("digest", &version.digest), ("bundle_digest", &version.bundle_digest)] {
             // It becomes the name of a file.
-            return Err(FieldError::here("expected 64 lower-case hexadecimal digits").under("bundle_digest"));
+            let is_digest =
+                digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            if !is_digest {
+                return Err(FieldError::here("expected 64 lower-case hexadecimal digits").under(field));
+            }
         }
         let outcomes = Word::from_list(&version.outcomes).ctx("outcomes")?;
         Ok(VersionUpsert {
             tenant: slug(&version.tenant).ctx("tenant")?,
             slug: slug(&version.slug).ctx("slug")?,
             version: exact_version(&version.version).ctx("version")?,
+            digest: version.digest,
             bundle_digest: version.bundle_digest,
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
@@ -196,7 +267,9 @@ impl TryFrom<wire::FlowRevision> for FlowUpsert {
     type Error = FieldError;
 
     fn try_from(revision: wire::FlowRevision) -> Result<FlowUpsert, FieldError> {
+        let etag = revision.flow.as_ref().map_or("", |flow| flow.etag.as_str()).into();
         Ok(FlowUpsert {
+            etag,
             revision: required(revision.flow).and_then(FlowRevision::try_from).ctx("flow")?,
             newest: revision.newest,
             expires_at: revision.expires_at.map(timestamp).transpose().ctx("expires_at")?,

@@ -4,11 +4,14 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod ingest;
+pub(crate) mod proxy;
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_api::{
     distribution::v1::{
-        audit_ingest_service_server::{AuditIngestService, AuditIngestServiceServer},
+        audit_ingest_service_server::AuditIngestServiceServer,
         distribution_service_server::{DistributionService, DistributionServiceServer},
         resource::Resource,
         *,
@@ -21,7 +24,7 @@ use sluice_model::{Bundle, BundleModule};
 use sluice_sandbox::{Engine, EngineOptions};
 use sluice_serve::{About, Drain, Grpc, Listener, Readiness, Serving, Telemetry, config::TelemetryConfig};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
@@ -47,6 +50,8 @@ pub(crate) enum Event {
     Hello(Hello),
     Ack(u64),
     Nack(Nack),
+    Subscription(ChangeSubscription),
+    Missing(MissingModules),
     FetchedBundle(String),
     FetchedRevision(u64),
     IngestHello { epoch: u64, first: u64 },
@@ -63,12 +68,25 @@ pub(crate) enum Taking {
     NackOnce(u64),
 }
 
+/// What was pushed.
+#[derive(Clone, Debug)]
+enum Pushed {
+    /// A state, which changes the one that was acknowledged before, and waits for its answer.
+    State(State),
+    /// Parts as they are.
+    AsIs(Vec<State>),
+}
+
 /// What it knows, shared by its lives.
 #[derive(Debug)]
 struct Mind {
-    states: Mutex<Vec<State>>,
+    states: Mutex<Vec<Pushed>>,
+    /// What the last status said: where the executor is, and how many are connected.
+    standing: watch::Sender<(u64, u32)>,
     pushed: watch::Sender<u64>,
     bundles: Mutex<HashMap<String, Bytes>>,
+    /// Bundles that cannot be had for now.
+    withheld: Mutex<HashSet<String>>,
     revisions: Mutex<HashMap<u64, Option<Result<FetchFlowRevisionResponse, Status>>>>,
     taking: watch::Sender<Taking>,
     records: Mutex<BTreeMap<(u64, u64), types::AuditRecord>>,
@@ -89,7 +107,9 @@ impl Fake {
         let mind = Mind {
             states: Mutex::default(),
             pushed: watch::Sender::new(0),
+            standing: watch::Sender::new((0, 1)),
             bundles: Mutex::default(),
+            withheld: Mutex::default(),
             revisions: Mutex::default(),
             taking: watch::Sender::new(Taking::Acked),
             records: Mutex::default(),
@@ -126,6 +146,10 @@ impl Fake {
         tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -134,8 +158,34 @@ impl Fake {
     pub(crate) fn push(&self, cursor: u64, full: bool, resources: Vec<Resource>) {
         let upserts = resources.into_iter().map(|resource| Resource_ { resource: Some(resource) }).collect();
         let state = State { cursor, full, last: true, upserts, connected_executors: 1, ..State::default() };
-        self.mind.states.lock().push(state);
+        self.mind.states.lock().push(Pushed::State(state));
         self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// The same, with tenants that are gone or replaced.
+    pub(crate) fn push_with(&self, cursor: u64, gone: &[&str], resources: Vec<Resource>) {
+        let upserts = resources.into_iter().map(|resource| Resource_ { resource: Some(resource) }).collect();
+        let name = |tenant: &&str| resource_name::Name::Tenant(TenantName { tenant: tenant.to_string() });
+        let removals = gone.iter().map(|tenant| ResourceName { name: Some(name(tenant)) }).collect();
+        let state = State { cursor, last: true, upserts, removals, connected_executors: 1, ..State::default() };
+        self.mind.states.lock().push(Pushed::State(state));
+        self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// Sends parts as they are, whatever they are.
+    pub(crate) fn push_parts(&self, parts: Vec<State>) {
+        self.mind.states.lock().push(Pushed::AsIs(parts));
+        self.mind.pushed.send_modify(|n| *n += 1);
+    }
+
+    /// Says where the executor is.
+    pub(crate) fn stand(&self, cursor: u64) {
+        self.mind.standing.send_replace((cursor, 1));
+    }
+
+    /// Says how many executors are connected.
+    pub(crate) fn count(&self, connected: u32) {
+        self.mind.standing.send_replace((0, connected));
     }
 
     /// Puts an Action on the shelf; the answer is its bundle's digest.
@@ -146,6 +196,20 @@ impl Fake {
         let digest = Bundle::digest(&bytes);
         self.mind.bundles.lock().insert(digest.clone(), bytes.into());
         digest
+    }
+
+    /// Whether a bundle can be had for now.
+    pub(crate) fn withhold(&self, digest: &str, withheld: bool) {
+        if withheld {
+            self.mind.withheld.lock().insert(digest.to_owned());
+        } else {
+            self.mind.withheld.lock().remove(digest);
+        }
+    }
+
+    /// Has other bytes sent under the digest of a bundle.
+    pub(crate) fn corrupt(&self, digest: &str) {
+        self.mind.bundles.lock().insert(digest.to_owned(), Bytes::from_static(b"{}"));
     }
 
     /// What FetchFlowRevision answers; `None` is never.
@@ -175,6 +239,18 @@ impl Fake {
         tokio::time::timeout(PATIENCE, found).await.expect("the event came in time")
     }
 
+    pub(crate) async fn hello(&mut self) -> Hello {
+        self.wait_for(|event| if let Event::Hello(hello) = event { Some(hello.clone()) } else { None }).await
+    }
+
+    pub(crate) async fn nacked(&mut self) -> Nack {
+        self.wait_for(|event| if let Event::Nack(nack) = event { Some(nack.clone()) } else { None }).await
+    }
+
+    pub(crate) async fn subscription(&mut self) -> ChangeSubscription {
+        self.wait_for(|event| if let Event::Subscription(change) = event { Some(change.clone()) } else { None }).await
+    }
+
     pub(crate) async fn acked(&mut self, cursor: u64) {
         self.wait_for(|event| (*event == Event::Ack(cursor)).then_some(())).await;
     }
@@ -185,7 +261,10 @@ impl Fake {
     }
 }
 
-use sluice_api::distribution::v1::Resource as Resource_;
+use sluice_api::distribution::v1::{Resource as Resource_, Status as Status_};
+
+/// How often it says how things stand.
+const STATUS_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 struct Services {
@@ -228,23 +307,68 @@ impl DistributionService for Services {
         self.tell(Event::Hello(hello));
         let (answers, receiver) = mpsc::unbounded_channel();
         let services = self.clone();
-        let mut pushed = self.mind.pushed.subscribe();
+        let (mut pushed, mut standing) = (self.mind.pushed.subscribe(), self.mind.standing.subscribe());
+        let mut beat = tokio::time::interval(STATUS_EVERY);
         tokio::spawn(async move {
-            let mut sent = 0;
+            let send = |message| answers.send(Ok(WatchResponse { message: Some(message) })).is_ok();
+            let (mut sent, mut acked, mut waits) = (0, resume, false);
             loop {
-                let states: Vec<State> = services.mind.states.lock()[sent..].to_vec();
-                sent += states.len();
-                for state in states.into_iter().filter(|state| state.cursor > resume) {
-                    let message = Some(watch_response::Message::State(state));
-                    if answers.send(Ok(WatchResponse { message })).is_err() {
-                        return;
+                // In the order in which a test says them.
+                if standing.has_changed().unwrap() {
+                    let (cursor, connected_executors) = *standing.borrow_and_update();
+                    acked = if cursor > 0 { cursor } else { acked };
+                    send(watch_response::Message::Status(Status_ { connected_executors, cursor }));
+                }
+                let next = services.mind.states.lock().get(sent).cloned();
+                match next {
+                    Some(Pushed::State(state)) if state.cursor <= resume => {
+                        sent += 1;
+                        continue;
                     }
+                    Some(Pushed::State(state)) if !waits => {
+                        let base_cursor = if state.full { 0 } else { acked };
+                        if !send(watch_response::Message::State(State { base_cursor, ..state })) {
+                            return;
+                        }
+                        (sent, waits) = (sent + 1, true);
+                        continue;
+                    }
+                    Some(Pushed::AsIs(parts)) => {
+                        // Once, whatever stream comes after this one.
+                        services.mind.states.lock()[sent] = Pushed::AsIs(Vec::new());
+                        for part in parts {
+                            send(watch_response::Message::State(part));
+                        }
+                        sent += 1;
+                        continue;
+                    }
+                    _ => {}
                 }
                 tokio::select! {
                     changed = pushed.changed() => changed.unwrap(),
+                    changed = standing.changed() => {
+                        changed.unwrap();
+                        standing.mark_changed();
+                    }
+                    _ = beat.tick() => {
+                        let status = Status_ { connected_executors: standing.borrow().1, cursor: 0 };
+                        if !send(watch_response::Message::Status(status)) {
+                            return;
+                        }
+                    }
                     message = said.message() => match message.ok().flatten().and_then(|r| r.message) {
-                        Some(watch_request::Message::Ack(ack)) => services.tell(Event::Ack(ack.cursor)),
-                        Some(watch_request::Message::Nack(nack)) => services.tell(Event::Nack(nack)),
+                        Some(watch_request::Message::Ack(ack)) => {
+                            (acked, waits) = (ack.cursor, false);
+                            services.tell(Event::Ack(ack.cursor));
+                        }
+                        Some(watch_request::Message::Nack(nack)) => {
+                            waits = false;
+                            services.tell(Event::Nack(nack));
+                        }
+                        Some(watch_request::Message::ChangeSubscription(change)) => {
+                            services.tell(Event::Subscription(change));
+                        }
+                        Some(watch_request::Message::MissingModules(missing)) => services.tell(Event::Missing(missing)),
                         _ => return,
                     },
                     () = services.stop.cancelled() => return,
@@ -260,6 +384,9 @@ impl DistributionService for Services {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         let digest = request.into_inner().bundle_digest;
         self.tell(Event::FetchedBundle(digest.clone()));
+        if self.mind.withheld.lock().contains(&digest) {
+            return Err(Status::unavailable("later"));
+        }
         let Some(bytes) = self.mind.bundles.lock().get(&digest).cloned() else {
             return Err(Status::not_found("no such bundle"));
         };
@@ -288,70 +415,12 @@ impl DistributionService for Services {
     }
 }
 
-#[tonic::async_trait]
-impl AuditIngestService for Services {
-    type IngestStream = Answers<IngestResponse>;
-
-    async fn ingest(&self, request: Request<Streaming<IngestRequest>>) -> Result<Response<Self::IngestStream>, Status> {
-        let mut said = request.into_inner();
-        let Some(ingest_request::Message::Hello(hello)) = said.message().await?.and_then(|r| r.message) else {
-            return Err(Status::invalid_argument("no hello"));
-        };
-        let epoch = hello.epoch;
-        self.tell(Event::IngestHello { epoch, first: hello.first_unacked_sequence });
-        let (answers, receiver) = mpsc::unbounded_channel();
-        let mut expected =
-            self.mind.records.lock().range((epoch, 0)..(epoch + 1, 0)).next_back().map_or(1, |((_, s), _)| s + 1);
-        let say = move |message| answers.send(Ok(IngestResponse { message: Some(message) })).is_ok();
-        say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 }));
-        let services = self.clone();
-        let mut taking = self.mind.taking.subscribe();
-        tokio::spawn(async move {
-            loop {
-                let message = tokio::select! {
-                    message = said.message() => message.ok().flatten().and_then(|r| r.message),
-                    changed = taking.changed() => {
-                        changed.unwrap();
-                        if *taking.borrow() == Taking::Acked {
-                            say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 }));
-                        }
-                        continue;
-                    }
-                    () = services.stop.cancelled() => return,
-                };
-                let Some(ingest_request::Message::Batch(batch)) = message else { return };
-                let now = *services.mind.taking.borrow();
-                services.tell(Event::Batch { epoch, first: batch.first_sequence, count: batch.records.len() });
-                if let Taking::NackOnce(from) = now {
-                    services.mind.taking.send_replace(Taking::Acked);
-                    expected = from;
-                    say(ingest_response::Message::Nack(IngestNack { expected_sequence: from, reason: "again".into() }));
-                    continue;
-                }
-                if batch.first_sequence > expected {
-                    let reason = "a gap".into();
-                    say(ingest_response::Message::Nack(IngestNack { expected_sequence: expected, reason }));
-                    continue;
-                }
-                for (record, sequence) in batch.records.into_iter().zip(batch.first_sequence..) {
-                    services.mind.records.lock().insert((epoch, sequence), record);
-                    expected = expected.max(sequence + 1);
-                }
-                if now == Taking::Acked {
-                    say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 }));
-                }
-            }
-        });
-        Ok(self.until_stopped(receiver))
-    }
-}
-
 /// A running executor.
 pub(crate) struct Running {
     pub(crate) executor: Executor,
     pub(crate) readiness: Readiness,
     serving: Serving,
-    _telemetry: Telemetry,
+    telemetry: Telemetry,
 }
 
 /// Starts an executor on a data folder.
@@ -368,7 +437,7 @@ pub(crate) async fn start(fake: &Fake, data: &Path, change: impl FnOnce(&mut Exe
     let listener = Listener::bind("listen", ([127, 0, 0, 1], 0).into()).unwrap();
     let grpc = executor.service(Grpc::new(&config.server.grpc));
     let serving = grpc.spawn(listener, &telemetry, &readiness, &drain).unwrap();
-    Running { executor, readiness, serving, _telemetry: telemetry }
+    Running { executor, readiness, serving, telemetry }
 }
 
 impl Running {
@@ -381,11 +450,43 @@ impl Running {
         self.client().await.execute(request(change)).await.map(Response::into_inner)
     }
 
+    /// A number among its metrics: the sum of all that have this name and, where it is not empty, this label.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        metric(&self.telemetry.exposition().text().unwrap(), name, label)
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn until(&self, name: &str, label: &str, value: f64) {
+        until(async || (self.metric(name, label) - value).abs() < 1e-9).await;
+    }
+
     /// Drains and finishes.
     pub(crate) async fn finish(self) {
         self.serving.drain().await;
         self.executor.finish().await;
     }
+}
+
+/// A number in the text that Prometheus reads.
+pub(crate) fn metric(text: &str, name: &str, label: &str) -> f64 {
+    let lines = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        let rest = rest.strip_prefix("_seconds").unwrap_or(rest);
+        let rest = rest.strip_prefix("_total").unwrap_or(rest);
+        rest.starts_with(['{', ' ']) && rest.contains(label)
+    });
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Looks again and again until something is so.
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let mut every = tokio::time::interval(Duration::from_millis(2));
+    let looking = async {
+        while !is_so().await {
+            every.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("it became so in time");
 }
 
 pub(crate) fn request(change: impl FnOnce(&mut ExecuteRequest)) -> ExecuteRequest {
