@@ -16,13 +16,17 @@
 //! running Actions in sign-ins (`sluice-executor`).
 
 mod app;
+pub mod archive;
 pub mod audit;
+mod bytes;
 pub mod catalogue;
 mod clock;
 pub mod config;
 mod distribution;
+pub mod export;
 mod faults;
 mod flows;
+mod frames;
 mod grpc;
 mod keys;
 mod metrics;

@@ -5,6 +5,7 @@ use crate::{
     catalog::{Catalog, Scope},
     config::{ExecutorConfig, SubscriptionConfig, SubscriptionMode},
     demand::Demand,
+    fault::Faults,
     identity::Identity,
     last::LastState,
     modules::{Modules, store::Store},
@@ -102,6 +103,19 @@ impl Executor {
         engine: Engine,
         around: Surroundings<'_>,
     ) -> Result<Executor, StartError> {
+        Executor::start_with(config, engine, around, Faults::default()).await
+    }
+
+    /// The same with faults that a test has asked for.
+    ///
+    /// # Errors
+    /// As [`Executor::start`].
+    pub async fn start_with(
+        config: &ExecutorConfig,
+        engine: Engine,
+        around: Surroundings<'_>,
+        faults: Faults,
+    ) -> Result<Executor, StartError> {
         let meter = around.telemetry.meter();
         let metrics = Metrics::new(&meter);
         let (scope, subscription) = subscription(&config.subscription)?;
@@ -121,6 +135,9 @@ impl Executor {
             Ok::<_, io::Error>((store, identity, Arc::new(audit), left_behind))
         });
         let (store, identity, audit, left_behind) = opened.await.map_err(io::Error::other)??;
+        if let Some(record) = faults.lose_record {
+            audit.lose(record);
+        }
 
         let wire_engine = EngineIdentity {
             engine: engine.identity().engine.clone(),
@@ -241,6 +258,9 @@ impl Executor {
     /// [`END_TIMEOUT`] for a disk that does not answer.
     pub async fn finish(mut self) {
         self.stop.cancel();
+        if tokio::time::timeout(self.drain_timeout, self.audit.settled()).await.is_err() {
+            tracing::error!("the spool's disk stands still: audit of calls that were given up is not written");
+        }
         let (audit, last) = (Arc::clone(&self.audit), self.last.clone());
         // What the disk does not take in time is told by nobody any more.
         within_the_end(move || {

@@ -7,6 +7,7 @@ mod attached;
 mod audit;
 mod distribution;
 mod executors;
+mod exports;
 mod flows;
 mod identity;
 mod ingest;
