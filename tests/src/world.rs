@@ -146,6 +146,7 @@ impl Editor {
             flow: FLOW.into(),
             attachment: self.attachment.clone(),
             version: version.into(),
+            config: None,
             etag: String::new(),
             request_id: request_id.into(),
         };

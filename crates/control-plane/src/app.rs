@@ -7,12 +7,13 @@ use crate::catalogue::{Catalogue, Publisher};
 use crate::clock::Clock;
 use crate::config::PlaneConfig;
 use crate::distribution::{Cursors, Distribution, Pace, Roster};
+use crate::export::{self, AUDIT, BLOBS, META};
 use crate::flows::Flows;
 use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, TenantEdge};
 use crate::metrics::Metrics;
 use crate::requests;
 use crate::shared::Shared;
-use crate::store::{BlobError, BlobStore, MetaStore, SledStore, StoreError};
+use crate::store::{BlobError, BlobStore, SledStore, StoreError};
 use crate::tenants::Tenants;
 use jiff::SignedDuration;
 use opentelemetry::metrics::Meter;
@@ -38,6 +39,12 @@ use tonic::codec::CompressionEncoding;
 
 /// How often answers are forgotten that are kept no longer.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// How often it is looked whether a checkpoint is due.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A journal that has grown so much since the last checkpoint is due for the next, 32 MiB.
+const JOURNAL_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What a control plane works with besides its folder and its settings.
 #[derive(Clone, Debug)]
@@ -105,11 +112,12 @@ impl ControlPlane {
         meter: &Meter,
     ) -> Result<ControlPlane, OpenError> {
         let Tools { engine, compiler, clock } = tools;
-        let store: Arc<dyn MetaStore> =
-            Arc::new(SledStore::open(folder.join("meta"), config.store.changes_kept).await?);
-        let blobs = BlobStore::open(folder.join("blobs")).await?;
-        let log: Arc<dyn AuditLog> = Arc::new(FileAuditLog::open(folder.join("audit"), SEGMENT_BYTES).await?);
-        let shared = Shared { store, clock, metrics: Arc::new(Metrics::new(meter)) };
+        export::check_whole(folder).map_err(|error| OpenError::Content(error.to_string()))?;
+        let sled = SledStore::open(folder.join(META), config.store.changes_kept).await?;
+        let blobs = BlobStore::open(folder.join(BLOBS)).await?;
+        let log: Arc<dyn AuditLog> = Arc::new(FileAuditLog::open(folder.join(AUDIT), SEGMENT_BYTES).await?);
+        let shared = Shared { store: Arc::new(sled.clone()), clock, metrics: Arc::new(Metrics::new(meter)) };
+        shared.metrics.recovered(sled.recovery());
         let cursors = Cursors::open(&shared).await?;
         let outbox = Arc::new(Outbox::open(shared.clone(), Arc::clone(&log)).await?);
         let roster = Roster::new();
@@ -137,6 +145,8 @@ impl ControlPlane {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(outbox.run(stop.clone()));
         tasks.spawn(roster.follow(shared.store.watch(), stop.clone()));
+        let every = Duration::from_secs(config.store.checkpoint_every_s);
+        tasks.spawn(checkpoints(sled, Arc::clone(&shared.metrics), every, stop.clone()));
         tasks.spawn(sweep(shared, stop.clone()));
         tasks.close();
         Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, stop, tasks })
@@ -218,6 +228,29 @@ impl Running {
         let drained = self.serving.drain().await;
         self.plane.close().await;
         drained
+    }
+}
+
+/// Takes a checkpoint of the store now and then, and sooner where the journal grows fast: it is read whole at a start.
+async fn checkpoints(store: SledStore, metrics: Arc<Metrics>, every: Duration, stop: CancellationToken) {
+    let mut look = tokio::time::interval(LOOK_EVERY.min(every));
+    let mut last = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let journalled = store.journalled();
+        if journalled == 0 || (last.elapsed() < every && journalled < JOURNAL_BYTES) {
+            continue;
+        }
+        last = tokio::time::Instant::now();
+        let taken = store.checkpoint().await;
+        metrics.checkpointed(taken.is_ok());
+        match taken {
+            Ok(newest) => tracing::debug!(%newest, "a checkpoint of the store was taken"),
+            Err(error) => tracing::error!(%error, "no checkpoint of the store could be taken; the journal stays"),
+        }
     }
 }
 

@@ -84,17 +84,21 @@ pub struct StoreConfig {
     /// How many commits the store can tell the changes of. An executor that was away for longer is told everything again.
     /// Default 100,000 commits; each costs some 100 bytes of disk.
     pub changes_kept: u64,
+    /// How often a checkpoint of the store is taken where anything was written, in seconds: what the commit journal, which is read at
+    /// a start, is cut to. Default 900 s. Each writes all rows to a file, some kilobytes for an Action.
+    pub checkpoint_every_s: u64,
 }
 
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
-        StoreConfig { changes_kept: 100_000 }
+        StoreConfig { changes_kept: 100_000, checkpoint_every_s: 900 }
     }
 }
 
 impl Settings for StoreConfig {
     fn check(&self, at: &mut Checks<'_>) {
         at.range("changes_kept", self.changes_kept, 100..=100_000_000, "commits");
+        at.range("checkpoint_every_s", self.checkpoint_every_s, 1..=24 * 60 * 60, "seconds");
     }
 }
 

@@ -8,7 +8,9 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         tracing::error!(%error, "the store failed");
         match error {
-            StoreError::Stopped { .. } => unavailable("STORE_UNAVAILABLE", "the store cannot be written or read now"),
+            StoreError::Stopped { .. } | StoreError::Disk { .. } => {
+                unavailable("STORE_UNAVAILABLE", "the store cannot be written or read now")
+            }
             StoreError::Corrupt { .. } | StoreError::Invalid { .. } | StoreError::Folder { .. } => {
                 Error::internal("the store failed on this request")
             }

@@ -16,14 +16,18 @@
 //! running Actions in sign-ins (`sluice-executor`).
 
 mod app;
+pub mod archive;
 pub mod audit;
+mod bytes;
 pub mod catalogue;
 mod clock;
 pub mod config;
 mod distribution;
 mod etag;
+pub mod export;
 mod faults;
 mod flows;
+mod frames;
 mod grpc;
 mod keys;
 mod metrics;

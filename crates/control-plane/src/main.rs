@@ -1,21 +1,55 @@
 //! `sluice-control-plane`: the control plane as a server of its own.
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sluice_compiler::ChildOptions;
 use sluice_control_plane::config::Config;
-use sluice_control_plane::{Clock, ControlPlane, Tools};
+use sluice_control_plane::{Clock, ControlPlane, Tools, export};
 use sluice_sandbox::{Engine, EngineOptions};
-use sluice_serve::config::{CONTROL_PLANE_PREFIX, ServerArgs};
+use sluice_serve::config::{CONTROL_PLANE_PREFIX, LogConfig, LogFormat, ServerArgs, TelemetryConfig};
 use sluice_serve::{About, App, Signals, Telemetry};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The control plane of Sluice: tenants, Actions, flows and audit
 #[derive(Debug, Parser)]
-#[command(name = "sluice-control-plane", version)]
+#[command(name = "sluice-control-plane", version, args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(flatten)]
     server: ServerArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is done with a data folder on which no server runs.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write everything that a data folder holds to one file
+    ///
+    /// The file holds all rows of the store (tenants, catalogue, versions, flows with all their revisions, answered request ids, audit
+    /// that is on its way to the log), all bundles, and the whole audit log. It holds no settings. The same data is the same
+    /// file, byte for byte; every record in it is checked when it is read. No server may run on the folder.
+    Export {
+        /// The data folder of the control plane
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The file to write; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make a data folder of a file that `export` wrote
+    ///
+    /// The file is read whole and checked before anything is made. The control plane then goes on where the export was taken:
+    /// the same etags, request ids, audit and page tokens. Executors are told everything anew, since they may have heard of more than
+    /// the export has.
+    Restore {
+        /// The data folder to make; it must be empty or not there
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The file that `export` wrote
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +74,9 @@ fn print(text: &str) {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(command) = &args.command {
+        return on_folder(command);
+    }
     let loaded = args.server.load::<Config>(CONTROL_PLANE_PREFIX)?;
     if args.server.print_config {
         print(&loaded.effective().to_string());
@@ -48,6 +85,30 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(serve(loaded.settings))
+}
+
+fn on_folder(command: &Command) -> anyhow::Result<()> {
+    // What was found on the way, such as a database that had to be made again, is for whoever is at the terminal.
+    let log = LogConfig { level: "warn".to_owned(), format: LogFormat::Text };
+    let about = About::new("sluice-control-plane", env!("CARGO_PKG_VERSION"));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    runtime.block_on(async {
+        let telemetry = Telemetry::start(&about, &log, &TelemetryConfig::default())?;
+        let done = match command {
+            Command::Export { data, to } => {
+                let contents = export::export(data, to).await.context("export")?;
+                format!("exported {contents} to {}\n", to.display())
+            }
+            Command::Restore { data, from } => {
+                let contents = export::restore(data, from).await.context("restore")?;
+                format!("restored {contents} to {}\n", data.display())
+            }
+        };
+        telemetry.shutdown().await;
+        print(&done);
+        Ok(())
+    })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! What the control plane measures.
 
+use crate::store::Recovery;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use sluice_model::AuditKind;
@@ -19,6 +20,8 @@ pub(crate) struct Metrics {
     states: Counter<u64>,
     nacks: Counter<u64>,
     pictures: Counter<u64>,
+    checkpoints: Counter<u64>,
+    recovered: Counter<u64>,
 }
 
 impl Metrics {
@@ -76,6 +79,27 @@ impl Metrics {
                 .u64_counter("sluice.watch.pictures")
                 .with_description("Times that everything was read from the store, for executors that need all of it")
                 .build(),
+            checkpoints: meter
+                .u64_counter("sluice.store.checkpoints")
+                .with_description("Checkpoints of the store, by what became of them: taken, failed")
+                .build(),
+            recovered: meter
+                .u64_counter("sluice.store.recovered")
+                .with_description("What the start had to do: commits replayed, rows mended, databases rebuilt")
+                .build(),
+        }
+    }
+
+    /// A checkpoint was taken, or not.
+    pub(crate) fn checkpointed(&self, taken: bool) {
+        self.checkpoints.add(1, &[KeyValue::new("result", if taken { "taken" } else { "failed" })]);
+    }
+
+    /// What opening the store had to do.
+    pub(crate) fn recovered(&self, recovery: &Recovery) {
+        let rebuilt = u64::from(recovery.rebuilt.is_some());
+        for (what, count) in [("replayed", recovery.replayed), ("mended", recovery.mended), ("rebuilt", rebuilt)] {
+            self.recovered.add(count, &[KeyValue::new("what", what)]);
         }
     }
 

@@ -5,9 +5,16 @@
 //! `audit.durability`; what happens when it cannot be done, `audit.on_spool_failure`: refuse, or count. A record that is
 //! not kept is counted in either case, and told by a record of its own, `audit.gap`, as soon as one can be written: there
 //! is never silence.
+//!
+//! Records are written on the runtime's worker, which costs 5 us, as long as the disk is fast. Where it is not they wait in a
+//! [`queue`] for a thread of their own, and their answers with them; a disk that stands still ends in refusals, never in a runtime
+//! that does.
 
+mod queue;
 pub(crate) mod ship;
 pub(crate) mod spool;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     config::{AuditConfig, Durability, OnSpoolFailure},
@@ -16,10 +23,11 @@ use crate::{
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use queue::{Handed, Queue};
 use serde_json::json;
 use sluice_api::types::v1 as wire;
 use sluice_model::{AuditKind, AuditRecord, Code, Error, Slug};
-use spool::{Frames, Log, Spool, SpoolError};
+use spool::{Frames, Log, Now, Spool, SpoolError};
 use std::{
     collections::BTreeMap,
     io,
@@ -27,7 +35,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// The folder in the data folder.
 pub(crate) const FOLDER: &str = "spool";
@@ -42,6 +50,7 @@ pub(crate) struct Audit {
     on_failure: OnSpoolFailure,
     executor: String,
     gaps: Mutex<Gaps>,
+    queue: Queue,
     forced: watch::Sender<Forced>,
     force: Notify,
     metrics: Arc<Metrics>,
@@ -113,17 +122,24 @@ impl Audit {
             left_behind.push(LeftBehind { epoch, log });
         }
         let spool = Spool::create(&folder, identity.epoch, config.spool_max_bytes, total)?;
-        let audit = Audit {
+        Ok((Audit::on(spool, identity, config, metrics), left_behind))
+    }
+
+    fn on(spool: Spool, identity: &Identity, config: &AuditConfig, metrics: Arc<Metrics>) -> Audit {
+        if config.durability == Durability::Disk {
+            spool.will_be_forced();
+        }
+        Audit {
             spool,
             durability: config.durability,
             on_failure: config.on_spool_failure,
             executor: identity.id.clone(),
             gaps: Mutex::default(),
+            queue: Queue::new(),
             forced: watch::Sender::new(Forced::default()),
             force: Notify::new(),
             metrics,
-        };
-        Ok((audit, left_behind))
+        }
     }
 
     /// The records of this epoch.
@@ -144,7 +160,7 @@ impl Audit {
         if self.on_failure == OnSpoolFailure::CountGap {
             return Ok(());
         }
-        if let Err(error) = self.spool.has_room() {
+        if let Err(error) = self.spool.has_room().and_then(|()| self.queue.keeps_up(now)) {
             return Err(refused(&error));
         }
         match self.gaps.lock().rest_until {
@@ -159,8 +175,8 @@ impl Audit {
     ///
     /// # Errors
     /// `AUDIT_UNAVAILABLE` where the operator refuses what cannot be kept.
-    pub(crate) async fn keep(&self, frames: &mut Frames, tenant: &Slug) -> Result<(), Error> {
-        let Some(last) = self.write(frames, tenant)? else { return Ok(()) };
+    pub(crate) async fn keep(self: &Arc<Audit>, frames: &mut Frames, tenant: &Slug) -> Result<(), Error> {
+        let Some(last) = self.write(frames, tenant).await? else { return Ok(()) };
         let kept = match self.durability {
             Durability::Process => true,
             Durability::Disk => {
@@ -177,26 +193,87 @@ impl Audit {
         Err(unavailable("the disk did not keep the audit record"))
     }
 
-    /// Writes records without waiting for more. The answer is the sequence of the last, none where nothing was written and
-    /// the operator chose to count that.
-    ///
-    /// # Errors
-    /// As [`Audit::keep`].
-    pub(crate) fn write(&self, frames: &mut Frames, tenant: &Slug) -> Result<Option<u64>, Error> {
+    /// The sequence of the last record, none where nothing was written and the operator chose to count that.
+    async fn write(self: &Arc<Audit>, frames: &mut Frames, tenant: &Slug) -> Result<Option<u64>, Error> {
         let count = frames.count();
-        match self.spool.append(frames, false) {
+        match self.spool.append_now(frames) {
+            Now::Written(last) => {
+                self.metrics.audit_written(count);
+                Ok(Some(last))
+            }
+            Now::Failed(error) => {
+                frames.clear();
+                self.missed(tenant, count, &error)
+            }
+            Now::Later => {
+                let (reply, written) = oneshot::channel();
+                self.hand_over(frames, tenant, Some(reply))?;
+                // Whoever writes always answers.
+                written.await.unwrap_or_else(|_| Err(unavailable("the audit record could not be written")))
+            }
+        }
+    }
+
+    /// Writes records for which nobody waits: what cannot be written is counted.
+    pub(crate) fn write_for_nobody(self: &Arc<Audit>, frames: &mut Frames, tenant: &Slug) {
+        let count = frames.count();
+        // It is counted where it is missed; there is nobody to be refused.
+        let _counted = match self.spool.append_now(frames) {
+            Now::Written(_) => {
+                self.metrics.audit_written(count);
+                Ok(None)
+            }
+            Now::Failed(error) => self.missed(tenant, count, &error),
+            Now::Later => self.hand_over(frames, tenant, None).map(|()| None),
+        };
+    }
+
+    /// Gives records to the thread that may wait for the disk.
+    fn hand_over(
+        self: &Arc<Audit>,
+        frames: &mut Frames,
+        tenant: &Slug,
+        reply: Option<queue::Reply>,
+    ) -> Result<(), Error> {
+        self.metrics.audit_deferred(frames.count());
+        let handed = Handed { frames: std::mem::take(frames), tenant: tenant.clone(), reply };
+        let Err((handed, error)) = self.queue.put(handed) else {
+            self.queue.work(self);
+            return Ok(());
+        };
+        self.missed(tenant, handed.frames.count(), &error).map(|_counted| ())
+    }
+
+    /// Writes what was handed over, on a thread that may wait. The answer is who has to be told, and what.
+    fn write_handed(&self, handed: Handed) -> Option<(queue::Reply, queue::Written)> {
+        let Handed { mut frames, tenant, reply } = handed;
+        let count = frames.count();
+        let written = match self.spool.append(&mut frames, false) {
             Ok(last) => {
                 self.metrics.audit_written(count);
                 Ok(Some(last))
             }
-            Err(error) => {
-                self.count_gap(tenant, count, &error);
-                frames.clear();
-                match self.on_failure {
-                    OnSpoolFailure::Refuse => Err(refused(&error)),
-                    OnSpoolFailure::CountGap => Ok(None),
-                }
-            }
+            Err(error) => self.missed(&tenant, count, &error),
+        };
+        reply.map(|reply| (reply, written))
+    }
+
+    /// Returns when nothing that was handed over waits any more.
+    pub(crate) async fn settled(&self) {
+        self.queue.settled().await;
+    }
+
+    /// Has the spool lose a record, as a test asks for.
+    pub(crate) fn lose(&self, record: u64) {
+        self.spool.lose(record);
+    }
+
+    /// Records were not kept: they are counted, and refused where the operator says so.
+    fn missed(&self, tenant: &Slug, count: u64, error: &SpoolError) -> Result<Option<u64>, Error> {
+        self.count_gap(tenant, count, error);
+        match self.on_failure {
+            OnSpoolFailure::Refuse => Err(refused(error)),
+            OnSpoolFailure::CountGap => Ok(None),
         }
     }
 
@@ -286,6 +363,7 @@ fn refused(error: &SpoolError) -> Error {
         // The path and the bytes are the operator's business, and in the log.
         SpoolError::Full { .. } => "the audit spool is full",
         SpoolError::Io(_) => "the audit record could not be written",
+        SpoolError::Behind { .. } => "the disk does not keep up with the audit records",
     })
 }
 

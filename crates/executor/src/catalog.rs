@@ -135,11 +135,11 @@ impl Catalog {
         Standing::of(Arc::clone(&self.state))
     }
 
-    /// Drops the revisions that have expired. Whoever runs one goes on.
-    pub(crate) fn collect(&self, now: Timestamp) {
+    /// Drops the revisions that have expired; whether there were any. Whoever runs one goes on.
+    pub(crate) fn collect(&self, now: Timestamp) -> bool {
         let current = self.state.load_full();
-        let Some(applied) = &current else { return };
-        let Some(state) = applied.state.without_expired(now) else { return };
+        let Some(applied) = &current else { return false };
+        let Some(state) = applied.state.without_expired(now) else { return false };
         let (_, before) = applied.state.counts();
         let dropped = before - state.counts().1;
         // Where the watch has brought another state meanwhile, that one stays until the next time.
@@ -149,6 +149,7 @@ impl Catalog {
             tracing::debug!(dropped, "revisions have expired");
             self.planner.sweep();
         }
+        true
     }
 
     /// How many executors are connected, as the control plane counts them; 0 before it said so.

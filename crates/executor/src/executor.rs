@@ -5,6 +5,7 @@ use crate::{
     catalog::{Catalog, Scope},
     config::{ExecutorConfig, SubscriptionConfig, SubscriptionMode},
     demand::Demand,
+    fault::Faults,
     identity::Identity,
     last::LastState,
     modules::{Modules, store::Store},
@@ -104,6 +105,19 @@ impl Executor {
         engine: Engine,
         around: Surroundings<'_>,
     ) -> Result<Executor, StartError> {
+        Executor::start_with(config, engine, around, Faults::default()).await
+    }
+
+    /// The same with faults that a test has asked for.
+    ///
+    /// # Errors
+    /// As [`Executor::start`].
+    pub async fn start_with(
+        config: &ExecutorConfig,
+        engine: Engine,
+        around: Surroundings<'_>,
+        faults: Faults,
+    ) -> Result<Executor, StartError> {
         let meter = around.telemetry.meter();
         let metrics = Metrics::new(&meter);
         let (scope, subscription) = subscription(&config.subscription)?;
@@ -123,6 +137,9 @@ impl Executor {
             Ok::<_, io::Error>((store, identity, Arc::new(audit), left_behind))
         });
         let (store, identity, audit, left_behind) = opened.await.map_err(io::Error::other)??;
+        if let Some(record) = faults.lose_record {
+            audit.lose(record);
+        }
 
         let wire_engine = EngineIdentity {
             engine: engine.identity().engine.clone(),
@@ -187,7 +204,7 @@ impl Executor {
             tokio::spawn(watcher.run()),
             tokio::spawn(Arc::clone(&audit).tend()),
             tokio::spawn(upkeep.run()),
-            tokio::spawn(collect(Arc::clone(&catalog))),
+            tokio::spawn(collect(Arc::clone(&catalog), modules.clone())),
         ];
 
         let retries = Retries::new(config.retries.memory_bytes, Arc::clone(&metrics));
@@ -248,6 +265,9 @@ impl Executor {
     /// [`END_TIMEOUT`] for a disk that does not answer.
     pub async fn finish(mut self) {
         self.stop.cancel();
+        if tokio::time::timeout(self.drain_timeout, self.audit.settled()).await.is_err() {
+            tracing::error!("the spool's disk stands still: audit of calls that were given up is not written");
+        }
         let (audit, last) = (Arc::clone(&self.audit), self.last.clone());
         // What the disk does not take in time is told by nobody any more.
         within_the_end(move || {
@@ -292,14 +312,19 @@ impl Drop for Executor {
 }
 
 /// Drops what has expired, for as long as the executor lives.
-async fn collect(catalog: Arc<Catalog>) {
+async fn collect(catalog: Arc<Catalog>, modules: Modules) {
     let mut every = tokio::time::interval(COLLECT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let catalog = Arc::clone(&catalog);
+        let (catalog, modules) = (Arc::clone(&catalog), modules.clone());
+        let work = move || {
+            if catalog.collect(jiff::Timestamp::now()) {
+                modules.sweep(false);
+            }
+        };
         // A large state takes a while to look through. A panic in it is reported by the runtime.
-        let _joined = tokio::task::spawn_blocking(move || catalog.collect(jiff::Timestamp::now())).await;
+        let _joined = tokio::task::spawn_blocking(work).await;
     }
 }
 

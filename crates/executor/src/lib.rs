@@ -32,6 +32,7 @@ mod catalog;
 pub mod config;
 mod demand;
 mod executor;
+pub mod fault;
 mod files;
 pub mod identity;
 mod last;

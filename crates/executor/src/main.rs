@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use sluice_executor::{Executor, ExecutorConfig, Surroundings};
+use sluice_executor::{
+    Executor, ExecutorConfig, Surroundings,
+    fault::{self, Faults},
+};
 use sluice_sandbox::{Engine, EngineOptions};
 use sluice_serve::{
     About, App, Signals, Telemetry,
@@ -79,7 +82,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let app = App::build(about, &config.server)?;
     let around = Surroundings { data: app.data(), readiness: app.readiness(), telemetry: &telemetry };
-    let executor = Executor::start(&config, engine, around).await?;
+    let faults = Faults::asked(std::env::var_os(fault::VARIABLE).as_deref())?;
+    let executor = Executor::start_with(&config, engine, around, faults).await?;
     let grpc = executor.service(app.grpc());
     let running = app.showing("executor", executor.about()).spawn("executor", grpc, &telemetry)?;
     let (_drained, mut rest) = running.until_signal(signals).await;

@@ -114,6 +114,7 @@ pub(crate) struct Metrics {
     modules_evicted: AtomicU64,
     audit_written: AtomicU64,
     audit_missing: AtomicU64,
+    audit_deferred: AtomicU64,
     spool_damaged: AtomicU64,
     streams_broken: AtomicU64,
 }
@@ -172,6 +173,7 @@ impl Metrics {
             modules_evicted: AtomicU64::new(0),
             audit_written: AtomicU64::new(0),
             audit_missing: AtomicU64::new(0),
+            audit_deferred: AtomicU64::new(0),
             spool_damaged: AtomicU64::new(0),
             streams_broken: AtomicU64::new(0),
         });
@@ -222,7 +224,7 @@ impl Metrics {
                 }
             })
             .build();
-        let counters: [ShownCounter; 8] = [
+        let counters: [ShownCounter; 9] = [
             ("sluice.executor.watch.reconnects", "Times that the control plane was heard again", |m| {
                 &m.watch_reconnects
             }),
@@ -231,6 +233,7 @@ impl Metrics {
             ("sluice.executor.cache.damaged", "Files of the cache that were set aside", |m| &m.cache_damaged),
             ("sluice.executor.audit.written", "Audit records that were kept", |m| &m.audit_written),
             ("sluice.executor.audit.missing", "Audit records that could not be kept", |m| &m.audit_missing),
+            ("sluice.executor.audit.deferred", "Audit records that a slow disk kept waiting", |m| &m.audit_deferred),
             ("sluice.executor.audit.damaged", "Spool files that were set aside", |m| &m.spool_damaged),
             ("sluice.executor.audit.streams_broken", "Audit streams that broke", |m| &m.streams_broken),
         ];
@@ -355,6 +358,10 @@ impl Metrics {
 
     pub(crate) fn audit_missing(&self, count: u64) {
         self.audit_missing.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn audit_deferred(&self, count: u64) {
+        self.audit_deferred.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn spool_damaged(&self) {

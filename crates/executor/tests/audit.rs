@@ -123,6 +123,55 @@ async fn a_batch_that_was_dropped_is_sent_again_from_where_it_is_expected() {
 }
 
 #[tokio::test]
+async fn an_ack_that_goes_back_or_beyond_what_was_sent_is_not_believed() {
+    // The second batch is acknowledged as what it is not.
+    for wrong in
+        [Taking::AckOnce(0), Taking::AckOnce(3), Taking::AckOnce(u64::MAX), Taking::NackOnce(1), Taking::NackOnce(9)]
+    {
+        let data = tempfile::tempdir().unwrap();
+        let mut fake = Fake::start().await;
+        let running = start(&fake, data.path(), |_| {}).await;
+        ready(&mut fake).await;
+        running.execute(|r| r.execution_id = "a".into()).await.unwrap();
+        arrived(&mut fake, 1).await;
+        fake.taking(wrong);
+        running.execute(|r| r.execution_id = "b".into()).await.unwrap();
+        let first = fake.wait_for(|e| if let Event::IngestHello { first, .. } = e { Some(*first) } else { None }).await;
+        assert_eq!(first, 2, "{wrong:?}: the stream is opened again, and nothing was let go");
+        running.execute(|r| r.execution_id = "c".into()).await.unwrap();
+        arrived(&mut fake, 3).await;
+        assert_eq!(executions(&fake), ["a", "b", "c"], "{wrong:?}");
+        running.finish().await;
+        assert!(epochs(data.path()).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_gathers_while_the_control_plane_is_away_is_shipped_in_order_and_once() {
+    const RUNS: u64 = 2_500;
+    let data = tempfile::tempdir().unwrap();
+    let mut fake = Fake::start().await;
+    // Segments of 256 KiB: several, and more batches than may be on their way at once.
+    let running = start(&fake, data.path(), |config| config.audit.spool_max_bytes = 1 << 20).await;
+    ready(&mut fake).await;
+    fake.go_away().await;
+    let mut client = running.client().await;
+    let mut expected = Vec::new();
+    for n in 0..RUNS {
+        let id = format!("e-{n}");
+        client.execute(fake::request(|r| r.execution_id.clone_from(&id))).await.unwrap();
+        expected.push(id);
+    }
+    let segments = || std::fs::read_dir(data.path().join("spool").join(format!("{:020}", 1))).unwrap().count();
+    assert!(segments() > 1, "{}", segments());
+    fake.come_back().await;
+    arrived(&mut fake, RUNS.try_into().unwrap()).await;
+    assert_eq!(executions(&fake), expected);
+    running.finish().await;
+    assert!(epochs(data.path()).is_empty(), "and its space is given back");
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_the_acknowledgement_where_it_must() {
     let data = tempfile::tempdir().unwrap();
     let mut fake = Fake::start().await;

@@ -36,7 +36,15 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is being started holds a copy of the file until it runs its program. An
+        // error would leave the lock to the closing.
+        let _freed = flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl DataFolder {
@@ -44,7 +52,7 @@ impl DataFolder {
     pub fn open(path: impl Into<PathBuf>) -> Result<DataFolder, FolderError> {
         let path = path.into();
         match lock(&path) {
-            Ok(Ok(lock)) => Ok(DataFolder { path, _lock: lock }),
+            Ok(Ok(lock)) => Ok(DataFolder { path, lock }),
             Ok(Err(owner)) => Err(FolderError::InUse { path, owner }),
             Err(source) => Err(FolderError::Io { path, source }),
         }

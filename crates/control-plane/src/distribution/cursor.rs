@@ -6,7 +6,7 @@
 use crate::keys;
 use crate::rows;
 use crate::shared::Shared;
-use crate::store::{Batch, Revision};
+use crate::store::{Batch, MetaStore, Revision};
 use sluice_model::{Cursor, Error, cursor::STORE_BITS};
 
 /// The cursors of a store.
@@ -23,11 +23,19 @@ impl Cursors {
             if let Some(row) = rows::get::<u64>(&*shared.store, &key).await? {
                 return Ok(Cursors { store: row.value });
             }
-            // The low bits of a version 7 UUID are random.
-            let number = u64::try_from(uuid::Uuid::now_v7().as_u128() & ((1 << STORE_BITS) - 1)).unwrap_or_default();
-            let batch = Batch::new().absent(key.clone()).put(key.clone(), rows::encode(&number)?);
+            let batch = Batch::new().absent(key.clone()).put(key.clone(), rows::encode(&random())?);
             rows::commit(&*shared.store, batch).await?;
         }
+    }
+
+    /// Gives a store that was restored from an export another number, since it may count commits again that executors have
+    /// heard of otherwise: they are told everything anew.
+    pub(crate) async fn renew(store: &dyn MetaStore) -> Result<(), Error> {
+        let key = keys::store();
+        let Some(row) = rows::get::<u64>(store, &key).await? else { return Ok(()) };
+        let other = std::iter::repeat_with(random).find(|number| *number != row.value).unwrap_or_default();
+        rows::commit(store, Batch::new().put(key, rows::encode(&other)?)).await?;
+        Ok(())
     }
 
     /// The cursor of a commit.
@@ -40,6 +48,12 @@ impl Cursors {
         let cursor = Cursor::from_number(cursor);
         (!cursor.is_none() && cursor.store() == self.store).then(|| Revision(cursor.commit()))
     }
+}
+
+/// A number for a store.
+fn random() -> u64 {
+    // The low bits of a version 7 UUID are random.
+    u64::try_from(uuid::Uuid::now_v7().as_u128() & ((1 << STORE_BITS) - 1)).unwrap_or_default()
 }
 
 #[cfg(test)]

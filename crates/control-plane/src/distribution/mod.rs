@@ -29,6 +29,7 @@ use picture::Pictures;
 use resources::Resources;
 use roster::Asked;
 use sluice_model::{Error, Slug};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +149,9 @@ impl Distribution {
         revision: u64,
         wait: Duration,
     ) -> Result<(u64, Rollout), Error> {
+        if let Some(deleted) = self.flows.deletion_of(tenant, flow, revision).await? {
+            return Ok((revision, self.reach(tenant, deleted, wait).await));
+        }
         let row = self.flows.revision(tenant, flow, revision).await?;
         let attachments = row.value.slots.iter().flat_map(|slot| &slot.attachments);
         let pins = attachments.map(|attachment| (attachment.slug.clone(), attachment.version.clone())).collect();
@@ -157,6 +161,6 @@ impl Distribution {
 
     /// How far a commit of a tenant has come, likewise.
     pub(crate) async fn reach(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
-        self.roster.wait(tenant, commit, wait).await
+        self.roster.wait(&Asked { tenant: tenant.clone(), commit, pins: BTreeSet::new() }, wait).await
     }
 }

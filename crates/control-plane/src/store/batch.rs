@@ -1,6 +1,9 @@
 //! What a commit means, once for every adapter: its bounds, its preconditions, and which rows it writes.
 
-use super::{Change, CommitError, Key, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Op, Revision, StoreError};
+use super::{
+    Change, CommitError, Key, MAX_BATCH_BYTES, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_VALUE_BYTES, Op, Revision,
+    StoreError,
+};
 use std::collections::{HashMap, HashSet};
 
 /// What must hold for a batch to be applied.
@@ -47,7 +50,7 @@ pub enum Write {
 pub struct Batch {
     /// All must hold, against the store as it is before the batch.
     pub preconditions: Vec<Precondition>,
-    /// 0 to [`MAX_BATCH_WRITES`].
+    /// 0 to [`MAX_BATCH_WRITES`], of [`MAX_BATCH_BYTES`] together.
     pub writes: Vec<Write>,
 }
 
@@ -105,6 +108,7 @@ impl Batch {
             return invalid(format!("a batch of {} writes; it takes {MAX_BATCH_WRITES} at most", self.writes.len()));
         }
         let mut written = HashSet::with_capacity(self.writes.len());
+        let mut bytes = 0;
         for write in &self.writes {
             let (key, value, room) = match write {
                 Write::Put(key, value) => (key, value.len(), 0),
@@ -121,6 +125,10 @@ impl Batch {
             if !matches!(write, Write::Append(..)) && !written.insert(key) {
                 return invalid(format!("a batch that writes {key} twice"));
             }
+            bytes += size + value;
+        }
+        if bytes > MAX_BATCH_BYTES {
+            return invalid(format!("a batch of {bytes} bytes; it takes {MAX_BATCH_BYTES} at most"));
         }
         Ok(())
     }

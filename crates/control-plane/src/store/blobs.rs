@@ -121,6 +121,12 @@ impl BlobStore {
         blocking(move || put(&folder, &content)).await
     }
 
+    /// The names of all contents, sorted.
+    pub(crate) async fn list(&self) -> Result<Vec<Digest>, BlobError> {
+        let folder = Arc::clone(&self.folder);
+        blocking(move || list(&folder)).await
+    }
+
     /// The content of a name, `None` where it was never put. The digest is checked.
     pub async fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, BlobError> {
         let folder = Arc::clone(&self.folder);
@@ -183,6 +189,22 @@ fn get(folder: &Path, digest: Digest) -> Result<Option<Vec<u8>>, BlobError> {
         return Err(corrupt("its digest does not match".to_owned()));
     }
     Ok(Some(content))
+}
+
+fn list(folder: &Path) -> Result<Vec<Digest>, BlobError> {
+    let mut found = Vec::new();
+    for shard in fs::read_dir(folder).map_err(disk(folder))? {
+        let shard = shard.map_err(disk(folder))?;
+        let name = shard.file_name();
+        let Some(start) = name.to_str().filter(|name| name.len() == 2) else { continue };
+        for file in fs::read_dir(shard.path()).map_err(disk(&shard.path()))? {
+            let name = file.map_err(disk(&shard.path()))?.file_name();
+            let rest = name.to_str().and_then(|name| name.strip_suffix(".zst"));
+            found.extend(rest.and_then(|rest| format!("{start}{rest}").parse::<Digest>().ok()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 fn path_of(folder: &Path, digest: Digest) -> PathBuf {

@@ -2,32 +2,48 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{
-    Batch, Change, Changes, CommitError, Key, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_PAGE, MAX_VALUE_BYTES, MemoryStore,
-    MetaStore, Op, Revision, Scan, SledStore, StoreError,
+    Batch, Change, Changes, CommitError, Key, MAX_BATCH_BYTES, MAX_BATCH_WRITES, MAX_KEY_BYTES, MAX_PAGE,
+    MAX_VALUE_BYTES, MemoryStore, MetaStore, Op, Revision, Scan, SledStore, StoreError,
 };
 use sluice_model::Slug;
 use std::sync::Arc;
 
+mod life;
+mod sabotage;
+
+use life::a_commit_whose_caller_went_away_is_finished;
+
 /// A store that is empty, and what has to outlive it.
 struct Fresh {
     store: Arc<dyn MetaStore>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Fresh {
+    async fn reopened(self) -> Fresh {
+        let Fresh { store, folder: Some(folder) } = self else { return self };
+        drop(store);
+        let store = SledStore::open(folder.path().join("store"), CHANGES_KEPT).await.unwrap();
+        Fresh { store: Arc::new(store), folder: Some(folder) }
+    }
 }
 
 const CHANGES_KEPT: u64 = 10_000;
 
 fn memory(changes_kept: u64) -> Fresh {
-    Fresh { store: Arc::new(MemoryStore::new(changes_kept)), _folder: None }
+    Fresh { store: Arc::new(MemoryStore::new(changes_kept)), folder: None }
 }
 
 async fn sled(changes_kept: u64) -> Fresh {
     let folder = tempfile::tempdir().unwrap();
     let store = SledStore::open(folder.path().join("store"), changes_kept).await.unwrap();
-    Fresh { store: Arc::new(store), _folder: Some(folder) }
+    Fresh { store: Arc::new(store), folder: Some(folder) }
 }
 
+/// Every case runs over every adapter, and once more over a store with the defect beside it, where it has to fail: see
+/// `sabotage.rs`.
 macro_rules! conformance {
-    ($($case:ident),+ $(,)?) => {
+    ($($case:ident: $defect:ident),+ $(,)?) => {
         mod in_memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -42,39 +58,48 @@ macro_rules! conformance {
                 super::$case(std::sync::Arc::clone(&fresh.store)).await;
             })+
         }
+        mod notices_a_defect {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let store = super::sabotage::store(super::sabotage::Defect::$defect);
+                super::sabotage::assert_noticed(super::$case(store)).await;
+            })+
+        }
     };
 }
 
 type Store = Arc<dyn MetaStore>;
 
 conformance! {
-    a_new_store_is_empty,
-    what_is_committed_is_read_with_its_revision,
-    an_empty_value_is_a_value,
-    revisions_count_commits_without_gaps,
-    preconditions_hold_as_they_say,
-    a_precondition_that_fails_names_itself_and_nothing_is_written,
-    preconditions_see_the_store_before_the_batch,
-    one_of_many_compare_and_sets_wins,
-    a_counter_under_contention_loses_nothing,
-    a_deleted_key_is_gone_and_rewritten_has_a_new_revision,
-    a_batch_without_writes_only_checks,
-    what_is_out_of_bounds_is_refused_and_nothing_is_written,
-    a_scan_keeps_to_its_prefix_and_its_order,
-    pages_are_stable_while_rows_come_and_go,
-    a_scan_after_a_key_outside_its_prefix_stays_inside,
-    a_page_sees_no_commit_in_part,
-    a_queue_numbers_its_rows_without_gaps,
-    a_queue_goes_on_counting_when_its_rows_are_gone,
-    an_edit_and_its_outbox_row_stand_or_fall_together,
-    changes_tell_what_each_commit_did,
-    changes_have_no_gap_under_concurrent_commits,
-    changes_replay_after_any_cursor,
-    changes_never_split_a_commit,
-    a_cursor_that_is_ahead_is_told_to_start_over,
-    the_watch_brings_a_reader_to_the_newest,
-    a_commit_whose_caller_went_away_is_finished,
-    tenants_are_apart,
+    a_new_store_is_empty: BeginsAtOne,
+    what_is_committed_is_read_with_its_revision: OlderEtags,
+    an_empty_value_is_a_value: EmptyIsAbsent,
+    revisions_count_commits_without_gaps: CountsWhatItRefused,
+    preconditions_hold_as_they_say: NoPreconditions,
+    a_precondition_that_fails_names_itself_and_nothing_is_written: WritesWhatItRefused,
+    preconditions_see_the_store_before_the_batch: ChecksAfterwards,
+    one_of_many_compare_and_sets_wins: NoPreconditions,
+    a_counter_under_contention_loses_nothing: NoPreconditions,
+    a_batch_is_there_whole_or_not_at_all: CommitsRowByRow,
+    a_deleted_key_is_gone_and_rewritten_has_a_new_revision: AnyEtagWillDo,
+    a_batch_without_writes_only_checks: CountsChecks,
+    what_is_out_of_bounds_is_refused_and_nothing_is_written: NoBounds,
+    a_scan_keeps_to_its_prefix_and_its_order: NoPrefixes,
+    pages_are_stable_while_rows_come_and_go: PagesRepeatARow,
+    a_scan_after_a_key_outside_its_prefix_stays_inside: PlacesLeaveThePrefix,
+    a_page_sees_no_commit_in_part: CommitsRowByRow,
+    a_queue_numbers_its_rows_without_gaps: QueuesSkipNumbers,
+    a_queue_goes_on_counting_when_its_rows_are_gone: QueuesForget,
+    an_edit_and_its_outbox_row_stand_or_fall_together: WritesWhatItRefused,
+    changes_tell_what_each_commit_did: ChangesInAnotherOrder,
+    changes_have_no_gap_under_concurrent_commits: ChangesSkipACommit,
+    changes_replay_after_any_cursor: ChangesRepeatACommit,
+    changes_never_split_a_commit: ChangesAreCut,
+    a_cursor_that_is_ahead_is_told_to_start_over: AheadIsNothingNew,
+    the_watch_brings_a_reader_to_the_newest: WatchesNothing,
+    a_wake_up_for_nothing_is_harmless: NothingNewIsCompacted,
+    a_commit_whose_caller_went_away_is_finished: StopsWithItsCaller,
+    tenants_are_apart: NoPrefixes,
 }
 
 fn key(name: &str) -> Key {
@@ -228,6 +253,24 @@ async fn a_counter_under_contention_loses_nothing(store: Store) {
     assert_eq!(value(&store, "a").await.as_deref(), Some("40"));
 }
 
+async fn a_batch_is_there_whole_or_not_at_all(store: Store) {
+    put(&store, "guard", "x").await;
+    let rows = |last: Key| {
+        let batch = Batch::new().put(key("a"), vec![1]).put(key("b"), vec![2]).append(key("queue"), vec![3]);
+        batch.delete(key("guard")).put(last, vec![4])
+    };
+    // The last write does not pass: those before it are not there either.
+    let refused = store.commit(rows(Key::from_bytes(vec![b'k'; MAX_KEY_BYTES + 1]))).await;
+    assert!(matches!(refused, Err(CommitError::Store(StoreError::Invalid { .. }))), "{refused:?}");
+    assert_eq!(names(&store, Scan::of(all())).await, ["guard"]);
+    assert_eq!((store.newest().await.unwrap(), entries(&store, 1, 10).await.0), (Revision(1), vec![]));
+    // And all of a batch is one commit.
+    let revision = store.commit(rows(key("c"))).await.unwrap();
+    let page = store.scan(Scan::of(all())).await.unwrap();
+    assert_eq!(page.entries.len(), 4);
+    assert!(page.entries.iter().all(|entry| entry.revision == revision), "{page:?}");
+}
+
 async fn a_deleted_key_is_gone_and_rewritten_has_a_new_revision(store: Store) {
     let first = put(&store, "a", "x").await;
     store.commit(Batch::new().delete(key("a"))).await.unwrap();
@@ -260,6 +303,8 @@ async fn what_is_out_of_bounds_is_refused_and_nothing_is_written(store: Store) {
         Batch::new().put(key("a"), vec![1]).put(key("a"), vec![2]),
         Batch::new().put(key("a"), vec![1]).delete(key("a")),
         many(MAX_BATCH_WRITES as u64 + 1),
+        (0..=MAX_BATCH_BYTES as u64 / MAX_VALUE_BYTES as u64)
+            .fold(Batch::new(), |batch, at| batch.put(all().number(at), vec![0; MAX_VALUE_BYTES])),
     ];
     for batch in refused {
         let answer = store.commit(batch).await;
@@ -301,6 +346,18 @@ async fn a_scan_keeps_to_its_prefix_and_its_order(store: Store) {
 async fn pages_are_stable_while_rows_come_and_go(store: Store) {
     for name in ["b", "d", "f", "h"] {
         put(&store, name, name).await;
+    }
+    for (mut scan, expected) in
+        [(Scan::of(all()), ["b", "d", "f", "h"]), (Scan::of(all()).descending(), ["h", "f", "d", "b"])]
+    {
+        let mut seen = Vec::new();
+        // A walk that does not get further has to end too.
+        while seen.len() < expected.len() {
+            let page = store.scan(scan.clone().limit(1)).await.unwrap();
+            seen.extend(page.entries.into_iter().map(|entry| String::from_utf8(entry.value).unwrap()));
+            scan.after = page.next;
+        }
+        assert_eq!((seen, scan.after), (expected.map(str::to_owned).to_vec(), None), "each once");
     }
     let first = store.scan(Scan::of(all()).limit(2)).await.unwrap();
     assert_eq!(first.next, Some(key("d")));
@@ -466,24 +523,19 @@ async fn the_watch_brings_a_reader_to_the_newest(store: Store) {
     put(&store, "a", "x").await;
     put(&store, "a", "y").await;
     watch.wait_for(|newest| *newest == Revision(2)).await.unwrap();
-    // A hint that comes for nothing is harmless: there is nothing new to read.
-    watch.mark_changed();
-    watch.changed().await.unwrap();
-    assert_eq!(entries(&store, 2, 10).await, (vec![], Revision(2)));
 }
 
-async fn a_commit_whose_caller_went_away_is_finished(store: Store) {
-    for at in 0..20 {
-        let mut watch = store.watch();
-        let name = format!("{at}");
-        let mut commit = store.commit(Batch::new().put(key(&name), vec![]));
-        // Polled once, so it has begun; then dropped.
-        let first = futures_util::poll!(&mut commit);
-        drop(commit);
-        assert!(first.is_pending() || first.is_ready());
-        watch.wait_for(|newest| newest.0 == at + 1).await.unwrap();
-        assert_eq!(value(&store, &name).await.as_deref(), Some(""));
+async fn a_wake_up_for_nothing_is_harmless(store: Store) {
+    put(&store, "a", "x").await;
+    let mut watch = store.watch();
+    for _ in 0..3 {
+        watch.mark_changed();
+        watch.changed().await.unwrap();
+        assert_eq!(entries(&store, 1, 10).await, (vec![], Revision(1)), "there is nothing new to read");
     }
+    put(&store, "a", "y").await;
+    watch.wait_for(|newest| *newest == Revision(2)).await.unwrap();
+    assert_eq!(entries(&store, 1, 10).await.1, Revision(2));
 }
 
 async fn tenants_are_apart(store: Store) {
@@ -501,29 +553,4 @@ async fn tenants_are_apart(store: Store) {
         }
         assert!(store.scan(Scan::of(Key::tenant(tenant, "flo"))).await.unwrap().entries.is_empty());
     }
-}
-
-/// Compaction needs a store that keeps little, so it is not in the list above.
-async fn compaction_is_reported(store: Store) {
-    for at in 1..=10 {
-        put(&store, "a", &at.to_string()).await;
-    }
-    for after in 0..7 {
-        let answer = store.changes(Revision(after), 10).await.unwrap();
-        assert_eq!(answer, Changes::Compacted { oldest: Revision(7) }, "after {after}");
-    }
-    for after in 7..=10 {
-        assert_eq!(entries(&store, after, 10).await.0.len() as u64, 10 - after, "after {after}");
-    }
-}
-
-#[tokio::test]
-async fn compaction_is_reported_in_memory() {
-    compaction_is_reported(memory(3).store).await;
-}
-
-#[tokio::test]
-async fn compaction_is_reported_on_sled() {
-    let fresh = sled(3).await;
-    compaction_is_reported(Arc::clone(&fresh.store)).await;
 }

@@ -17,6 +17,7 @@
 
 mod batch;
 mod blobs;
+pub(crate) mod image;
 mod key;
 pub(crate) mod lock;
 mod memory;
@@ -31,7 +32,7 @@ pub use batch::{Batch, Precondition, Write};
 pub use blobs::{BlobError, BlobStore, Digest, MAX_BLOB_BYTES};
 pub use key::{Key, KeyParts};
 pub use memory::MemoryStore;
-pub use sled::SledStore;
+pub use sled::{Recovery, SledStore};
 
 use async_trait::async_trait;
 use std::path::PathBuf;
@@ -45,6 +46,9 @@ pub const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 /// The most writes one batch may have.
 pub const MAX_BATCH_WRITES: usize = 4096;
+
+/// The most bytes that the keys and values of one batch may have together, 64 MiB.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most entries one page of a scan, or one answer of [`MetaStore::changes`], is asked for.
 pub const MAX_PAGE: usize = 1000;
@@ -206,6 +210,12 @@ pub enum StoreError {
         /// The store's folder.
         folder: PathBuf,
         /// Why, and what to do.
+        detail: String,
+    },
+    /// The disk does not take what is written. Nothing was changed, and the next may be taken.
+    #[error("the store could not be written: {detail}; nothing was changed")]
+    Disk {
+        /// What the system said.
         detail: String,
     },
     /// Writing failed earlier, so what is durable is not known any more. Only a restart reads it again.

@@ -1,7 +1,9 @@
 //! Keys, and the property that sled and memory cannot be told apart.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{Batch, CommitError, Key, MemoryStore, MetaStore, Order, Precondition, Revision, Scan, SledStore, Write};
+use super::{
+    Batch, Changes, CommitError, Key, MemoryStore, MetaStore, Order, Precondition, Revision, Scan, SledStore, Write,
+};
 use proptest::prelude::*;
 use sluice_model::Slug;
 use std::sync::Arc;
@@ -50,7 +52,12 @@ enum Step {
     Commit(Batch),
     Scan(Scan),
     Changes(u64, usize),
+    /// A commit, and readers beside it.
+    Beside(Batch, Vec<Scan>),
+    Checkpoint,
     Reopen,
+    /// The machine loses its power: what nobody waited for is gone.
+    PowerCut,
 }
 
 /// Few keys, so that steps meet.
@@ -74,19 +81,28 @@ fn writes() -> impl Strategy<Value = Write> {
     ]
 }
 
-fn steps() -> impl Strategy<Value = Step> {
-    let batches = (prop::collection::vec(preconditions(), 0..2), prop::collection::vec(writes(), 0..5));
-    let commits = batches.prop_map(|(preconditions, writes)| Step::Commit(Batch { preconditions, writes }));
-    let scans = (0..4u8, prop::option::of(keys()), 1..6usize, any::<bool>()).prop_map(|(space, after, limit, down)| {
+fn batches() -> impl Strategy<Value = Batch> {
+    let parts = (prop::collection::vec(preconditions(), 0..2), prop::collection::vec(writes(), 0..5));
+    parts.prop_map(|(preconditions, writes)| Batch { preconditions, writes })
+}
+
+fn scans() -> impl Strategy<Value = Scan> {
+    (0..4u8, prop::option::of(keys()), 1..6usize, any::<bool>()).prop_map(|(space, after, limit, down)| {
         let prefix = if space == 3 { Key::from_bytes(vec![]) } else { Key::platform(&format!("s{space}")) };
         let order = if down { Order::Descending } else { Order::Ascending };
-        Step::Scan(Scan { prefix, after, limit, order })
-    });
+        Scan { prefix, after, limit, order }
+    })
+}
+
+fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => commits,
-        4 => scans,
+        8 => batches().prop_map(Step::Commit),
+        4 => scans().prop_map(Step::Scan),
         2 => (0..25u64, 1..5usize).prop_map(|(after, limit)| Step::Changes(after, limit)),
+        4 => (batches(), prop::collection::vec(scans(), 1..4)).prop_map(|(batch, scans)| Step::Beside(batch, scans)),
+        1 => Just(Step::Checkpoint),
         1 => Just(Step::Reopen),
+        1 => Just(Step::PowerCut),
     ]
 }
 
@@ -103,7 +119,9 @@ async fn run(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let oracle = MemoryStore::new(KEPT);
-    let mut store = SledStore::open(path.clone(), KEPT).await.unwrap();
+    let mut store = Arc::new(SledStore::open(path.clone(), KEPT).await.unwrap());
+    // A database that was made again tells the changes since its checkpoint.
+    let mut knows_all_changes = true;
     for step in steps {
         match step {
             Step::Commit(batch) => {
@@ -114,11 +132,25 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Changes(after, limit) => {
                 let after = Revision(after);
-                assert_eq!(store.changes(after, limit).await.unwrap(), oracle.changes(after, limit).await.unwrap());
+                let (found, expected) =
+                    (store.changes(after, limit).await.unwrap(), oracle.changes(after, limit).await.unwrap());
+                if knows_all_changes || matches!(found, Changes::Entries { .. }) {
+                    assert_eq!(found, expected);
+                }
+            }
+            Step::Beside(batch, scans) => beside(&store, &oracle, batch, scans).await,
+            Step::Checkpoint => {
+                store.checkpoint().await.unwrap();
             }
             Step::Reopen => {
                 drop(store);
-                store = SledStore::open(path.clone(), KEPT).await.unwrap();
+                store = Arc::new(SledStore::open(path.clone(), KEPT).await.unwrap());
+            }
+            Step::PowerCut => {
+                drop(store);
+                std::fs::remove_dir_all(path.join("sled")).unwrap();
+                store = Arc::new(SledStore::open(path.clone(), KEPT).await.unwrap());
+                knows_all_changes = false;
             }
         }
         assert_eq!(store.newest().await.unwrap(), oracle.newest().await.unwrap());
@@ -127,6 +159,28 @@ async fn run(steps: Vec<Step>) {
     let store = SledStore::open(path, KEPT).await.unwrap();
     let everything = Scan::of(Key::from_bytes(vec![]));
     assert_eq!(store.scan(everything.clone()).await.unwrap(), oracle.scan(everything).await.unwrap());
+}
+
+/// Readers beside a commit see the store before it or after it, and each the same or later than its own page before.
+async fn beside(store: &Arc<SledStore>, oracle: &MemoryStore, batch: Batch, scans: Vec<Scan>) {
+    let readers: Vec<_> = scans
+        .iter()
+        .map(|scan| {
+            let (store, scan) = (Arc::clone(store), scan.clone());
+            tokio::spawn(async move { [store.scan(scan.clone()).await.unwrap(), store.scan(scan).await.unwrap()] })
+        })
+        .collect();
+    let mut before = Vec::new();
+    for scan in &scans {
+        before.push(oracle.scan(scan.clone()).await.unwrap());
+    }
+    assert_eq!(told(store.commit(batch.clone()).await), told(oracle.commit(batch).await));
+    for ((reader, scan), before) in readers.into_iter().zip(scans).zip(before) {
+        let [first, second] = reader.await.unwrap();
+        let after = oracle.scan(scan).await.unwrap();
+        assert!(first == before || first == after, "{first:?} is neither {before:?} nor {after:?}");
+        assert!(second == after || (second == before && first == before), "{second:?} after {first:?}");
+    }
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-struct Spool {
+pub(crate) struct Spool {
     says: mpsc::Sender<wire::IngestRequest>,
     hears: Streaming<wire::IngestResponse>,
 }
@@ -19,7 +19,7 @@ fn hello(epoch: u64, first_unacked_sequence: u64) -> ingest_request::Message {
     ingest_request::Message::Hello(wire::IngestHello { executor_id: "e1".into(), epoch, first_unacked_sequence })
 }
 
-fn run(plane: &Plane, number: u64) -> types::AuditRecord {
+pub(crate) fn run(plane: &Plane, number: u64) -> types::AuditRecord {
     types::AuditRecord {
         time: Some(convert::to_timestamp(plane.clock.now())),
         kind: "flow.action_executed".into(),
@@ -47,13 +47,13 @@ impl Spool {
     }
 
     /// Opens a stream and reads up to where everything is durable.
-    async fn at(plane: &Plane, epoch: u64, first_unacked: u64, durable: u64) -> Spool {
+    pub(crate) async fn at(plane: &Plane, epoch: u64, first_unacked: u64, durable: u64) -> Spool {
         let mut spool = Spool::open(plane, hello(epoch, first_unacked)).await.unwrap();
         assert_eq!(spool.hears().await.unwrap(), acked(durable));
         spool
     }
 
-    async fn sends(
+    pub(crate) async fn sends(
         &mut self,
         first_sequence: u64,
         records: Vec<types::AuditRecord>,
@@ -69,12 +69,12 @@ impl Spool {
     }
 }
 
-fn acked(sequence: u64) -> ingest_response::Message {
+pub(crate) fn acked(sequence: u64) -> ingest_response::Message {
     ingest_response::Message::Ack(wire::IngestAck { sequence })
 }
 
 /// The executions that audit has, oldest first.
-async fn executions(plane: &Plane) -> Vec<String> {
+pub(crate) async fn executions(plane: &Plane) -> Vec<String> {
     let records = plane.records("acme").await;
     let runs = records.into_iter().filter(|record| record.kind == "flow.action_executed");
     runs.map(|record| record.execution_id).collect()

@@ -8,6 +8,7 @@ mod audit;
 mod distribution;
 mod edits;
 mod executors;
+mod exports;
 mod flows;
 mod identity;
 mod ingest;

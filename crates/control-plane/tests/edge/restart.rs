@@ -37,3 +37,32 @@ fn a_setting_that_is_wrong_is_refused_at_start_by_its_name() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was begun");
 }
+
+/// Figures: `cargo test --release -p sluice-control-plane --test edge figures -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "prints figures"]
+async fn figures_of_edits() {
+    use std::time::{Duration, Instant};
+    fn shown(what: &str, mut took: Vec<Duration>) {
+        took.sort_unstable();
+        eprintln!("{what}: p50 {:?}, p99 {:?} of {}", took[took.len() / 2], took[took.len() * 99 / 100], took.len());
+    }
+    let plane = Plane::with_gate().await;
+    let saved = plane.attach(attachment("gate", "")).await.unwrap();
+    let mut publishes = Vec::new();
+    for number in 0..100 {
+        let package = gate(&number.to_string());
+        let began = Instant::now();
+        plane.publish("acme", &package).await.unwrap();
+        publishes.push(began.elapsed());
+    }
+    let mut pins = Vec::new();
+    for number in 0..300 {
+        let version = format!("1.0.{}", number % 50);
+        let began = Instant::now();
+        plane.pin("login", &saved.attachment, &version).await.unwrap();
+        pins.push(began.elapsed());
+    }
+    shown("publish", publishes);
+    shown("pin", pins);
+}

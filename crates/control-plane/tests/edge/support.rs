@@ -72,7 +72,11 @@ impl Plane {
 
     /// A new one with these settings.
     pub(crate) async fn with(config: PlaneConfig) -> Plane {
-        let folder = TempDir::new().unwrap();
+        Plane::on(TempDir::new().unwrap(), config).await
+    }
+
+    /// One on what is in a folder: its data is in `data`.
+    pub(crate) async fn on(folder: TempDir, config: PlaneConfig) -> Plane {
         let about = About::new("test", "0.0.0");
         let telemetry = Telemetry::new(&about, &TelemetryConfig::default()).unwrap();
         let clock = TestClock::new();
@@ -97,7 +101,22 @@ impl Plane {
 
     /// Ends it and begins it again on the same folder.
     pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.begin().await;
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(&mut self) {
         self.running.take().unwrap().drain().await;
+    }
+
+    /// Begins it again after its end.
+    pub(crate) async fn begin(&mut self) {
         let (running, address, channel) = serve(&self.folder, &self.config, &self.clock, &self.telemetry).await;
         (self.running, self.address, self.channel) = (Some(running), address, channel);
     }

@@ -71,8 +71,22 @@ enum Broken {
     Ended,
     #[error("the spool cannot be read: {0}")]
     Spool(#[from] io::Error),
-    #[error("the control plane acknowledged {acked}, but {written} is the last that was written")]
-    Nonsense { acked: u64, written: u64 },
+    #[error(
+        "the control plane acknowledged record {acked}, but {sent} is the last that it can have from this start: another \
+         executor uses the same id, or this data folder was copied or put back"
+    )]
+    AheadOfSpool { acked: u64, sent: u64 },
+    #[error("the control plane acknowledged record {acked} after record {before}: acks do not go back")]
+    Backwards { acked: u64, before: u64 },
+    #[error("the control plane asks for record {expected}; this stream goes from {first} to {sent}")]
+    OutOfReach { expected: u64, first: u64, sent: u64 },
+}
+
+impl Broken {
+    /// Whether the control plane said what cannot be: nothing of it is believed.
+    fn is_nonsense(&self) -> bool {
+        matches!(self, Broken::AheadOfSpool { .. } | Broken::Backwards { .. } | Broken::OutOfReach { .. })
+    }
 }
 
 impl From<Status> for Broken {
@@ -107,8 +121,8 @@ impl Shipper {
                                 | tonic::Code::Unknown
                                 | tonic::Code::DeadlineExceeded
                         ),
-                        Broken::Spool(_) | Broken::Nonsense { .. } => true,
                         Broken::Ended => false,
+                        _ => true,
                     };
                     if is_own {
                         refused.push(left_behind.remove(0));
@@ -136,6 +150,10 @@ impl Shipper {
 
     fn report(&self, epoch: u64, broken: &Broken) {
         self.metrics.ship_broken();
+        if broken.is_nonsense() {
+            tracing::error!(epoch, error = %broken, "an answer of the control plane is refused; audit waits in the spool");
+            return;
+        }
         tracing::warn!(epoch, error = %broken, "audit waits in the spool; the stream is opened again");
     }
 
@@ -159,7 +177,9 @@ impl Shipper {
         let codec = tonic_prost::ProstCodec::<RawRequest, distribution::IngestResponse>::default();
         let mut answers = grpc.streaming(Request::new(ReceiverStream::new(outbound)), path, codec).await?.into_inner();
 
-        let mut place = None;
+        let mut place: Option<Place> = None;
+        // What was acknowledged on this stream.
+        let mut known: Option<u64> = None;
         let mut sent_through: Vec<u64> = Vec::with_capacity(WINDOW);
         let mut not_before = Instant::now();
         loop {
@@ -172,18 +192,36 @@ impl Shipper {
                 biased;
                 answer = answers.message() => match answer?.and_then(|a| a.message) {
                     Some(distribution::ingest_response::Message::Ack(ack)) => {
-                        // To the hello it may know more than this log, whose newest records it has not asked for yet.
-                        if place.is_some() && ack.sequence > log.written() {
-                            return Err(Broken::Nonsense { acked: ack.sequence, written: log.written() });
+                        let acked = ack.sequence;
+                        let sent = match place {
+                            Some(place) => place.sequence - 1,
+                            // The answer to the hello. Of an earlier epoch the control plane may have more than a machine
+                            // that lost its power has left here.
+                            None if is_over => u64::MAX,
+                            None => log.written(),
+                        };
+                        if acked > sent {
+                            return Err(Broken::AheadOfSpool { acked, sent });
                         }
-                        sent_through.retain(|through| *through > ack.sequence);
-                        place.get_or_insert(Place::at(first.max(ack.sequence + 1)));
+                        if let Some(before) = known.replace(acked).filter(|before| acked < *before) {
+                            return Err(Broken::Backwards { acked, before });
+                        }
+                        if acked + 1 < first && place.is_none() {
+                            tracing::error!(epoch, acked, released = first - 1, "the control plane has lost records that it had acknowledged");
+                        }
+                        sent_through.retain(|through| *through > acked);
+                        place.get_or_insert(Place::at(first.max(acked + 1)));
                         let log = Arc::clone(log);
-                        tokio::task::spawn_blocking(move || log.ack(ack.sequence)).await.map_err(|_| Broken::Ended)??;
+                        tokio::task::spawn_blocking(move || log.ack(acked)).await.map_err(|_| Broken::Ended)??;
                     }
                     Some(distribution::ingest_response::Message::Nack(nack)) => {
-                        tracing::warn!(epoch, expected = nack.expected_sequence, reason = nack.reason, "a batch is sent again");
-                        place = Some(Place::at(nack.expected_sequence.max(first)));
+                        let (expected, sent) = (nack.expected_sequence, place.map_or(0, |place| place.sequence - 1));
+                        // What was released is not there to be sent again.
+                        if expected <= log.acked() || expected > sent + 1 {
+                            return Err(Broken::OutOfReach { expected, first: log.acked() + 1, sent });
+                        }
+                        tracing::warn!(epoch, expected, reason = nack.reason, "a batch is sent again");
+                        place = Some(Place::at(expected));
                         sent_through.clear();
                         not_before = Instant::now() + self.linger;
                     }

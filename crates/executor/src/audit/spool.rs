@@ -5,6 +5,10 @@
 //!
 //! A write that fails in the middle is taken back; where even that fails, a new segment is begun, and the torn end of the
 //! old one is no frame.
+//!
+//! A write takes 5 us, and now and then a disk takes a second for one. [`Spool::append_now`] writes only where it need not
+//! wait: for nobody else's write, for no new segment, and not on a disk that was slow lately. So a disk that stalls takes one
+//! thread of the runtime at most, for one write; everybody else goes by [`Spool::append`], on a thread that may wait.
 
 mod frame;
 mod segment;
@@ -26,8 +30,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, watch};
 
@@ -35,6 +40,11 @@ use tokio::sync::{Notify, watch};
 pub(crate) const BATCH_RECORDS: usize = 1_000;
 /// The most bytes of a batch; one record alone may be larger than what is left.
 pub(crate) const BATCH_BYTES: usize = 1 << 20;
+
+/// A write that takes longer is slow. A run may hold a thread of the runtime for as long, before it moves to the slow lane.
+const SLOW_WRITE: Duration = Duration::from_millis(2);
+/// So many writes in a row must be fast before the disk is trusted again.
+const FAST_WRITES: u32 = 64;
 
 /// Why a record is not kept.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +62,27 @@ pub(crate) enum SpoolError {
     /// The file system refuses.
     #[error("the spool cannot be written: {0}")]
     Io(#[from] io::Error),
+    /// The disk is so slow that too much waits for it.
+    #[error("the spool's disk does not keep up: {bytes} bytes wait to be written")]
+    Behind {
+        /// What waits.
+        bytes: usize,
+    },
 }
+
+/// What became of frames that were to be written without waiting.
+#[derive(Debug)]
+pub(crate) enum Now {
+    /// They are written; the sequence of the last.
+    Written(u64),
+    /// They are not, and the caller decides what becomes of them.
+    Failed(SpoolError),
+    /// It might take long. They are as they were.
+    Later,
+}
+
+/// Makes the file of a segment. Tests put slow and full ones in its place.
+type Make = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
 
 /// The numbered records of one epoch: those of this process while it writes them, or what an earlier one left behind.
 #[derive(Debug)]
@@ -247,13 +277,25 @@ impl Log {
 }
 
 /// Writes this epoch's records.
-#[derive(Debug)]
 pub(crate) struct Spool {
     log: Arc<Log>,
+    make: Box<Make>,
+    /// How many writes in a row still have to be fast before one is made without waiting again.
+    suspicion: AtomicU32,
+    /// Whether somebody forces what is written to disk: files that are full are kept open for that, and only for that.
+    forced: AtomicBool,
+    /// The record that a test has it lose, counted from 1 over all that are to be written; 0 is none. See [`crate::fault`].
+    loses: AtomicU64,
     max_bytes: u64,
     /// Where a segment ends: a small spool has small ones, or what is acknowledged would fill it.
     segment_bytes: u64,
     writer: Mutex<Writer>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool").field("log", &self.log).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -261,6 +303,8 @@ struct Writer {
     file: Option<Arc<File>>,
     bytes: u64,
     next: u64,
+    /// How many records were to be written.
+    seen: u64,
     /// Files that were written to since the last time somebody took them to force them to disk.
     unforced: Vec<Arc<File>>,
 }
@@ -268,13 +312,49 @@ struct Writer {
 impl Spool {
     /// The spool of a new epoch, in a folder of its own under `spool`. `total` counts the bytes of all epochs.
     pub(crate) fn create(spool: &Path, epoch: u64, max_bytes: u64, total: Arc<AtomicU64>) -> io::Result<Spool> {
+        Spool::create_on(spool, epoch, max_bytes, total, Box::new(make_segment))
+    }
+
+    /// The same with another way to make the file of a segment.
+    pub(crate) fn create_on(
+        spool: &Path,
+        epoch: u64,
+        max_bytes: u64,
+        total: Arc<AtomicU64>,
+        make: Box<Make>,
+    ) -> io::Result<Spool> {
         let folder = epoch_folder(spool, epoch);
         fs::create_dir_all(&folder)?;
         files::sync_folder(spool)?;
         let log = Log::new(folder, Vec::new(), total);
-        let writer = Writer { file: None, bytes: 0, next: 1, unforced: Vec::new() };
+        let writer = Writer { file: None, bytes: 0, next: 1, seen: 0, unforced: Vec::new() };
         let segment_bytes = SEGMENT_BYTES.min(max_bytes / 4);
-        Ok(Spool { log: Arc::new(log), max_bytes, segment_bytes, writer: Mutex::new(writer) })
+        Ok(Spool {
+            log: Arc::new(log),
+            make,
+            suspicion: AtomicU32::new(0),
+            forced: AtomicBool::new(false),
+            loses: AtomicU64::new(0),
+            max_bytes,
+            segment_bytes,
+            writer: Mutex::new(writer),
+        })
+    }
+
+    /// What is written will be forced to disk, by whoever takes [`Spool::take_unforced`].
+    pub(crate) fn will_be_forced(&self) {
+        self.forced.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is writing now.
+    #[cfg(test)]
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writer.is_locked()
+    }
+
+    /// Has it lose a record, as a test asks for.
+    pub(crate) fn lose(&self, record: u64) {
+        self.loses.store(record, Ordering::Relaxed);
     }
 
     /// What is written.
@@ -297,7 +377,7 @@ impl Spool {
     }
 
     /// Writes the frames with one write, all or none of them. The answer is the sequence of the last. Frames are cleared
-    /// only when they are written.
+    /// only when they are written. Blocking, as long as the disk takes.
     ///
     /// `reserved` writes above the bound too: for the records that tell of a gap.
     pub(crate) fn append(&self, frames: &mut Frames, reserved: bool) -> Result<u64, SpoolError> {
@@ -312,9 +392,40 @@ impl Spool {
             Some(file) if writer.bytes < self.segment_bytes => Arc::clone(file),
             _ => self.begin_segment(&mut writer)?,
         };
+        self.write(&mut writer, &file, frames)
+    }
+
+    /// The same where it need not wait for anything; otherwise nothing is done.
+    pub(crate) fn append_now(&self, frames: &mut Frames) -> Now {
+        if frames.count() == 0 {
+            return Now::Written(self.log.written());
+        }
+        if let Err(error) = self.has_room() {
+            return Now::Failed(error);
+        }
+        if self.suspicion.load(Ordering::Relaxed) > 0 {
+            return Now::Later;
+        }
+        let Some(mut writer) = self.writer.try_lock() else { return Now::Later };
+        let file = match &writer.file {
+            Some(file) if writer.bytes < self.segment_bytes => Arc::clone(file),
+            // A new segment is forced to disk with its name.
+            _ => return Now::Later,
+        };
+        match self.write(&mut writer, &file, frames) {
+            Ok(last) => Now::Written(last),
+            Err(error) => Now::Failed(error),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer, file: &File, frames: &mut Frames) -> Result<u64, SpoolError> {
+        self.lose_asked(writer, frames);
         let count = frames.count();
         let bytes = frames.seal(writer.next);
-        if let Err(error) = (&*file).write_all(bytes) {
+        let began = Instant::now();
+        let written = (&*file).write_all(bytes);
+        self.timed(began.elapsed());
+        if let Err(error) = written {
             // Part of it may be there. Without it the segment is as it was; otherwise it ends here.
             if file.set_len(writer.bytes).is_err() {
                 writer.file = None;
@@ -327,6 +438,34 @@ impl Spool {
         self.log.wrote(count, bytes.len() as u64);
         frames.clear();
         Ok(last)
+    }
+
+    fn timed(&self, took: Duration) {
+        if took >= SLOW_WRITE {
+            if self.suspicion.swap(FAST_WRITES, Ordering::Relaxed) == 0 {
+                tracing::warn!(
+                    ms = took.as_millis(),
+                    "the spool's disk is slow: records go to it by a thread of their own"
+                );
+            }
+            return;
+        }
+        // The writer is locked: nobody else changes it.
+        let suspicion = self.suspicion.load(Ordering::Relaxed);
+        if suspicion > 0 {
+            self.suspicion.store(suspicion - 1, Ordering::Relaxed);
+        }
+    }
+
+    fn lose_asked(&self, writer: &mut Writer, frames: &mut Frames) {
+        let first = writer.seen + 1;
+        writer.seen += frames.count();
+        let loses = self.loses.load(Ordering::Relaxed);
+        if (first..=writer.seen).contains(&loses) {
+            self.loses.store(0, Ordering::Relaxed);
+            frames.remove(loses - first);
+            tracing::error!(record = loses, "FAULT INJECTED: an audit record is lost, as the environment asks for");
+        }
     }
 
     /// The files that were written to since the last call, for fsync. What is written after this call is not in them.
@@ -346,7 +485,7 @@ impl Spool {
         let path = segment::path(&self.log.folder, writer.next);
         // One of that name exists only where its first write failed: nothing is in it.
         let _gone = fs::remove_file(&path);
-        let file = Arc::new(OpenOptions::new().append(true).create_new(true).open(&path)?);
+        let file = Arc::new((self.make)(&path)?);
         files::sync_folder(&self.log.folder)?;
         {
             let mut segments = self.log.segments.lock();
@@ -355,9 +494,16 @@ impl Spool {
             }
             segments.push_back(Segment { path, first: writer.next, end: writer.next, bytes: 0 });
         }
-        writer.unforced.extend(writer.file.take());
+        let full = writer.file.take();
+        if self.forced.load(Ordering::Relaxed) {
+            writer.unforced.extend(full);
+        }
         writer.file = Some(Arc::clone(&file));
         writer.bytes = 0;
         Ok(file)
     }
+}
+
+fn make_segment(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create_new(true).open(path)
 }

@@ -17,7 +17,11 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn tenant(name: &str) -> Resource {
-    Resource::Tenant(wire::TenantState { tenant: name.into(), allowed_redirect_origins: Vec::new() })
+    Resource::Tenant(wire::TenantState {
+        tenant: name.into(),
+        allowed_redirect_origins: Vec::new(),
+        break_glass: false,
+    })
 }
 
 fn version(version: &str) -> Resource {
@@ -219,7 +223,11 @@ async fn changes_that_outweigh_the_whole_are_folded_into_it_while_more_come() {
     let last = kept_in(folder.path());
     let origins = |cursor: u64| {
         let allowed_redirect_origins = (0..50).map(|n| format!("https://app-{cursor}-{n}.example.com")).collect();
-        Resource::Tenant(wire::TenantState { tenant: format!("t-{}", cursor % 10), allowed_redirect_origins })
+        Resource::Tenant(wire::TenantState {
+            tenant: format!("t-{}", cursor % 10),
+            allowed_redirect_origins,
+            break_glass: false,
+        })
     };
     last.keep(AsItCame::of(&[state(1, true, vec![origins(1)])], at(1))).await;
     let mut written = 0;
@@ -314,7 +322,7 @@ fn a_large_state_is_folded_into_parts() {
     let origin = "x".repeat(1_000);
     let large = (0..3_000).map(|n| {
         let allowed_redirect_origins = vec![origin.clone()];
-        Resource::Tenant(wire::TenantState { tenant: format!("t-{n}"), allowed_redirect_origins })
+        Resource::Tenant(wire::TenantState { tenant: format!("t-{n}"), allowed_redirect_origins, break_glass: false })
     });
     let parts = fold::fold(vec![vec![state(1, true, large.collect())]], at(0));
     assert_eq!(parts.len(), 3);

@@ -131,9 +131,9 @@ async fn one_that_nobody_waits_for_any_more_ends_and_its_id_is_free() {
 #[tokio::test]
 async fn another_request_is_refused_while_the_first_goes_on() {
     let retries = retries(PLENTY);
-    let mut first = Box::pin(retries.once(id("e"), || pending()));
+    let mut first = Box::pin(retries.once(id("e"), pending));
     assert!(poll(&mut first).is_pending());
-    let other = retries.once(Id::new(&slug("acme"), "e", [2; 32]), || pending()).await;
+    let other = retries.once(Id::new(&slug("acme"), "e", [2; 32]), pending).await;
     assert_eq!(other.unwrap_err().reason, "EXECUTION_ID_REUSED");
 }
 
@@ -145,9 +145,9 @@ async fn answers_are_kept_for_five_minutes() {
     let answers = retries.answers(now + KEEP / 2);
     assert_eq!(answers.count, 1);
     assert!((149.0..=151.0).contains(&answers.oldest_s), "{answers:?}");
-    let found = retries.find_or_begin(id("e"), || pending(), now + KEEP - Duration::from_secs(1)).unwrap();
+    let found = retries.find_or_begin(id("e"), pending, now + KEEP - Duration::from_secs(1)).unwrap();
     assert!(matches!(found, Found::Answered(_)));
-    let found = retries.find_or_begin(id("e"), || pending(), now + KEEP).unwrap();
+    let found = retries.find_or_begin(id("e"), pending, now + KEEP).unwrap();
     assert!(matches!(found, Found::GoesOn(_)), "it is forgotten");
     assert_eq!(retries.answers(now), Answers::default());
 }

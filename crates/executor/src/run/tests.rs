@@ -485,6 +485,7 @@ async fn a_run_whose_caller_went_away_is_audited() {
     let gone =
         tokio::time::timeout(Duration::from_millis(30), stage.runner.run(&execution, CallerInput::default())).await;
     assert!(gone.is_err());
+    stage.runner.audit.settled().await;
     let audited = stage.audited();
     assert_eq!(audited.len(), 2, "the third had not begun");
     assert_eq!(audited[0].outcome, wire::OutcomeKind::Continue as i32);

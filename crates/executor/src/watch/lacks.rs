@@ -19,7 +19,7 @@ pub(super) fn of(state: &State) -> wire::MissingModules {
             found.push(((tenant, slug, version), reason));
         }
     }
-    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    found.sort_unstable_by_key(|(a, _)| *a);
     found.truncate(MAX_TOLD);
     let missing = found.into_iter().map(|((tenant, slug, version), reason)| {
         let (tenant, slug, version) = (tenant.to_string(), slug.to_string(), version.to_string());

@@ -54,9 +54,18 @@ impl AuditIngestService for Services {
                     services.mind.records.lock().insert((epoch, sequence), record);
                     expected = expected.max(sequence + 1);
                 }
-                if now == Taking::Acked {
-                    say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 }));
-                }
+                match now {
+                    Taking::Acked => say(ingest_response::Message::Ack(IngestAck { sequence: expected - 1 })),
+                    Taking::AckOnce(sequence) => {
+                        // Not announced: the change would be an ack as well.
+                        services.mind.taking.send_if_modified(|taking| {
+                            *taking = Taking::Acked;
+                            false
+                        });
+                        say(ingest_response::Message::Ack(IngestAck { sequence }))
+                    }
+                    _ => true,
+                };
             }
         });
         Ok(self.until_stopped(receiver))

@@ -66,6 +66,8 @@ pub(crate) enum Taking {
     Silent,
     /// The next batch is dropped, and asked for again from here.
     NackOnce(u64),
+    /// The next batch is kept, and what is acknowledged is this.
+    AckOnce(u64),
 }
 
 /// What was pushed.

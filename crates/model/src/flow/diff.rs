@@ -252,7 +252,7 @@ mod tests {
         let (with, mut without) = (revision(Vec::new()), revision(Vec::new()));
         without.slots.clear();
         assert_eq!(diff(&without, &with), []);
-        let mut slower = with.clone();
+        let mut slower = with;
         slower.slots[0].budget_ms = 5_000;
         let change = FlowChange::SlotUpdated { trigger: Trigger::PostLogin, from: 2_000, to: 5_000 };
         assert_eq!(diff(&without, &slower), [change]);

@@ -9,9 +9,9 @@
 //! The version byte is there for what is to come: a block that proves its place in a tenant's chain has more fields in
 //! front of the facts. The records know their tenant by a number so that another's are stepped over unread.
 
-use super::bytes::{Put, Take, length};
 use super::index::{Facts, Filter, Term, Times, tenant_number};
 use super::{Cursor, Source};
+use crate::bytes::{Put, Take, length};
 use sluice_model::Slug;
 use std::collections::HashMap;
 use std::sync::Arc;

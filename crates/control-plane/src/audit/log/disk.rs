@@ -4,7 +4,6 @@
 //! is a summary of each closed segment and the entries of the open one.
 
 use super::block::Ready;
-use super::bytes::Take;
 use super::frame::{End, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::index::{BlockEntry, Summary};
 use super::query::{Sought, check_limit};
@@ -112,7 +111,7 @@ impl FileAuditLog {
         Ok(FileAuditLog { shared, queue: Some(queue), writer: Some(writer) })
     }
 
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Shared) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
@@ -231,7 +230,7 @@ fn recover(folder: &Path) -> Result<(View, u64), LogError> {
             return Err(LogError::Folder { folder: folder.to_owned(), detail });
         }
         let open = create(folder, Cursor(1))?;
-        segment::write_whole(folder, &marker, b"").map_err(LogError::disk(&marker))?;
+        mark(folder)?;
         return Ok((View { closed: Vec::new(), open, marks: Marks::new() }, SEGMENT_HEADER_BYTES as u64));
     };
     let mut marks = Marks::new();
@@ -244,9 +243,15 @@ fn recover(folder: &Path) -> Result<(View, u64), LogError> {
     follows(folder, &closed, newest)?;
     let (open, length) = reopen(folder, newest, &mut marks)?;
     if !marked {
-        segment::write_whole(folder, &marker, b"").map_err(LogError::disk(&marker))?;
+        mark(folder)?;
     }
     Ok((View { closed, open, marks }, length))
+}
+
+/// Notes that the folder holds a log.
+pub(super) fn mark(folder: &Path) -> Result<(), LogError> {
+    let marker = folder.join(MARKER);
+    segment::write_whole(folder, &marker, b"").map_err(LogError::disk(&marker))
 }
 
 /// Segments join without a gap; one that is missing is not passed over.
@@ -298,10 +303,7 @@ fn reopen(folder: &Path, first: Cursor, marks: &mut Marks) -> Result<(Open, u64)
 
 /// Makes an empty segment.
 pub(super) fn create(folder: &Path, first: Cursor) -> Result<Open, LogError> {
-    let random = *uuid::Uuid::now_v7().as_bytes();
-    // The end of a version 7 UUID is random.
-    let salt = Take(&random[12..]).u32().unwrap_or_default();
-    let header = SegmentHeader { salt, first };
+    let header = SegmentHeader::new(first);
     let file = Arc::new(segment::create(folder, header)?);
     Ok(Open { header, file, blocks: Vec::new() })
 }

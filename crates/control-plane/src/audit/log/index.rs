@@ -5,7 +5,7 @@
 //! in memory, the entries are read when a query needs them.
 
 use super::Cursor;
-use super::bytes::{Put, Take};
+use crate::bytes::{Put, Take};
 use sluice_model::Slug;
 
 /// Bits of the filter for each different term: with [`PROBES`] it errs for about one absent term in a hundred.

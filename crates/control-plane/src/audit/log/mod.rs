@@ -7,8 +7,8 @@
 //! Whoever appends numbers its records from 1 without gaps. The log remembers for each [`Source`] the last number that it
 //! took, and finds it again in the log itself, so what is sent twice is kept once and what is missing is never silent.
 
+pub(crate) mod archive;
 mod block;
-mod bytes;
 mod disk;
 mod frame;
 mod index;

@@ -9,10 +9,10 @@
 //! An index that is missing or damaged is made again from its segment, which is the truth.
 
 use super::block;
-use super::bytes::{Put, Take, length};
 use super::frame::{self, End, FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::index::{BlockEntry, Summary};
 use super::{Cursor, LogError, Source};
+use crate::bytes::{Put, Take, length};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -155,7 +155,7 @@ impl Writer {
             let salt = self.shared.view.read().open.header.salt;
             frame::put(&mut group.bytes, salt, self.length, &payload);
             *next = facts.end();
-            let length = super::bytes::length(FRAME_HEADER_BYTES + payload.len());
+            let length = crate::bytes::length(FRAME_HEADER_BYTES + payload.len());
             group.blocks.push(Arc::new(BlockEntry { offset, length, facts }));
             group.marks.insert(request.source, appended.last_sequence);
         }

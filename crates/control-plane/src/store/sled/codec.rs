@@ -11,6 +11,9 @@ const SEAL_BYTES: usize = 5;
 /// The row that holds the newest commit.
 pub(super) const NEWEST: &[u8] = b"n";
 
+/// The row that holds the commit which the changes begin after, where they do not begin with the first.
+pub(super) const BASE: &[u8] = b"b";
+
 /// The first byte of a row's key.
 #[derive(Clone, Copy)]
 #[repr(u8)]

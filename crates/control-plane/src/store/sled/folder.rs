@@ -1,15 +1,18 @@
-//! The store's folder: one process, and never an empty database where there was one.
+//! The store's folder: who holds it, what it is called, and what it has promised.
 //!
 //! ```text
-//! FOLDER/LOCK      held by the process that has the store open
-//! FOLDER/MARKER    written when the database was first made durable; its text is the database's name
-//! FOLDER/sled/     sled's own; a row in it holds the same name
-//! FOLDER/NEWEST    the newest commit that was acknowledged (u64) and its CRC-32
+//! FOLDER/LOCK          held by the process that has the store open
+//! FOLDER/MARKER        written when the store was made; its text is the store's name
+//! FOLDER/journal/      every commit since the older checkpoint
+//! FOLDER/checkpoints/  the newest two checkpoints
+//! FOLDER/sled/         what the commits have made, for reading; a row in it holds the store's name
+//! FOLDER/NEWEST        the newest commit that was acknowledged (u64) and its CRC-32
+//! FOLDER/CLOSED        there while the store is closed, if it was closed well
+//! FOLDER/sled.aside-1  a database that could not be used, moved out of the way
 //! ```
-//! The marker is what tells a new folder from one that lost its database. A database without a marker is one whose making was
-//! cut short before anything was acknowledged from it, so the marker is then written.
-//! `NEWEST` is what tells a database that lost its end: sled takes what it can read for all there was. It is written before
-//! every acknowledgement and not synced, so after a power cut it may be older than it should, never newer.
+//! The marker is what tells a new folder from one that lost its content. `NEWEST` is what tells a journal that lost its
+//! end: it is written before every acknowledgement and not synced, so after a power cut it may be older than it should, never
+//! newer.
 
 use crate::store::lock::FolderLock;
 use crate::store::{Revision, StoreError};
@@ -17,19 +20,16 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const MARKER: &str = "MARKER";
-const DATABASE: &str = "sled";
 const NEWEST: &str = "NEWEST";
+const CLOSED: &str = "CLOSED";
+const DATABASE: &str = "sled";
+const HALF_DATABASE: &str = "sled.half";
 
-/// The row of the database that holds its name.
-const NAME: &[u8] = b"name";
-
-/// How long sled's own lock may stay taken while ours is free: sled does not free it before every copy of its file is closed,
-/// and a child process that is being started has one for a moment.
-const SLED_LOCK_WAIT: Duration = Duration::from_secs(5);
-const SLED_LOCK_RETRY: Duration = Duration::from_millis(10);
+/// What an operator can do about a folder that cannot be served.
+const ADVICE: &str = "put a copy of the folder from a backup in its place, or move the data folder aside and restore an \
+                      export (sluice-control-plane restore)";
 
 /// A folder that this process holds.
 #[derive(Debug)]
@@ -40,45 +40,77 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder and opens the database in it with `open`.
-    pub(super) fn open(
-        path: PathBuf,
-        open: impl Fn(&Path) -> ::sled::Result<::sled::Db>,
-    ) -> Result<(Folder, ::sled::Db), StoreError> {
+    /// Takes the folder, or makes it.
+    pub(super) fn take(path: PathBuf) -> Result<Folder, StoreError> {
         let failed = |error: io::Error| StoreError::Folder { folder: path.clone(), detail: error.to_string() };
         let Some(lock) = FolderLock::take(&path).map_err(failed)? else {
             let detail = "another process holds it; one control plane a folder".to_owned();
             return Err(StoreError::Folder { folder: path, detail });
         };
-        let marker = match fs::read_to_string(path.join(MARKER)) {
-            Ok(name) => Some(name.trim().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        let database = path.join(DATABASE);
-        // sled makes what it does not find, so this is asked before it is opened.
-        if marker.is_some() && !database.join("db").is_file() {
-            return Err(unreadable(path, &format!("{MARKER} says that it held a store, but {DATABASE}/db is gone")));
-        }
         let newest = File::options().create(true).truncate(false).read(true).write(true).open(path.join(NEWEST));
         let newest = newest.map_err(failed)?;
-        let folder = Folder { path, newest, _lock: lock };
-        let db = patiently(|| open(&database)).map_err(|error| folder.unreadable(&format!("sled says: {error}")))?;
-        let name = db.get(NAME).map_err(|error| folder.unreadable(&error.to_string()))?;
-        let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
-        match (marker, name) {
-            (Some(marker), Some(name)) if marker == name => {}
-            (Some(_), None) => return Err(folder.unreadable("it held a store, but the database in it is empty")),
-            (Some(_), Some(_)) => return Err(folder.unreadable("the database in it is another store's")),
-            (None, Some(name)) => folder.mark(&name).map_err(failed_in(&folder))?,
-            (None, None) => {
-                let name = uuid::Uuid::now_v7().to_string();
-                let named = db.insert(NAME, name.as_bytes()).and_then(|_| db.flush());
-                named.map_err(|error| folder.unreadable(&error.to_string()))?;
-                folder.mark(&name).map_err(failed_in(&folder))?;
-            }
+        Ok(Folder { path, newest, _lock: lock })
+    }
+
+    /// The store's name, `None` in a folder that never held one.
+    pub(super) fn name(&self) -> Result<Option<String>, StoreError> {
+        match fs::read_to_string(self.path.join(MARKER)) {
+            Ok(name) => Ok(Some(name.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed(&error)),
         }
-        Ok((folder, db))
+    }
+
+    /// Gives the store its name: from here on the folder holds one.
+    pub(super) fn mark(&self, name: &str) -> Result<(), StoreError> {
+        mark(&self.path, name).map_err(|error| self.failed(&error))
+    }
+
+    /// Where sled is.
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    /// Where a database is made again, before it takes its place.
+    pub(super) fn half_database(&self) -> PathBuf {
+        self.path.join(HALF_DATABASE)
+    }
+
+    /// Where the journal is.
+    pub(super) fn journal(&self) -> PathBuf {
+        journal(&self.path)
+    }
+
+    /// Where the checkpoints are.
+    pub(super) fn checkpoints(&self) -> PathBuf {
+        checkpoints(&self.path)
+    }
+
+    /// Moves the database out of the way and says to where; `None` where there is none.
+    pub(super) fn move_aside(&self) -> Result<Option<PathBuf>, StoreError> {
+        let database = self.database();
+        if !database.exists() {
+            return Ok(None);
+        }
+        let free = |number: &u32| !self.path.join(format!("{DATABASE}.aside-{number}")).exists();
+        let number = (1..).find(free).unwrap_or(u32::MAX);
+        let aside = self.path.join(format!("{DATABASE}.aside-{number}"));
+        fs::rename(&database, &aside).and_then(|()| self.sync()).map_err(|error| self.failed(&error))?;
+        Ok(Some(aside))
+    }
+
+    /// Whether the store was closed well, asked once: from here on it is open.
+    pub(super) fn was_closed(&self) -> Result<bool, StoreError> {
+        match fs::remove_file(self.path.join(CLOSED)) {
+            Ok(()) => self.sync().map(|()| true).map_err(|error| self.failed(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Notes that the store is closed and everything in it is on the disk.
+    pub(super) fn close(&self) -> io::Result<()> {
+        File::create(self.path.join(CLOSED)).map(drop)
     }
 
     /// The newest commit that was acknowledged, as far as is known: 0 where nothing is.
@@ -87,11 +119,11 @@ impl Folder {
         match self.newest.read_exact_at(&mut bytes, 0) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Revision(0)),
-            Err(error) => return Err(failed_in(self)(error)),
+            Err(error) => return Err(self.failed(&error)),
         }
         let [number @ .., a, b, c, d] = bytes;
         if crc32fast::hash(&number) != u32::from_le_bytes([a, b, c, d]) {
-            tracing::warn!(folder = %self.path.display(), "{NEWEST} is damaged: whether the store is complete is not known");
+            tracing::warn!(folder = %self.path.display(), "{NEWEST} is damaged: whether the journal is complete is not known");
             return Ok(Revision(0));
         }
         Ok(Revision(u64::from_le_bytes(number)))
@@ -105,43 +137,48 @@ impl Folder {
         self.newest.write_all_at(&bytes, 0)
     }
 
-    fn mark(&self, name: &str) -> io::Result<()> {
-        let half = self.path.join(format!("{MARKER}.half"));
-        let mut file = File::create(&half)?;
-        file.write_all(name.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&half, self.path.join(MARKER))?;
+    /// Forces the names in it to disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
 
-    /// The error of a folder that held a store which cannot be served.
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the system said about it.
+    pub(super) fn failed(&self, error: &io::Error) -> StoreError {
+        StoreError::Folder { folder: self.path.clone(), detail: error.to_string() }
+    }
+
+    /// The error of a folder that held a store which cannot be served, nor made again from what is there.
     pub(super) fn unreadable(&self, detail: &str) -> StoreError {
-        unreadable(self.path.clone(), detail)
+        StoreError::Folder { folder: self.path.clone(), detail: format!("{detail}; {ADVICE}") }
     }
 }
 
-/// Opens sled while its own lock is still being freed. Ours is held, so no other process has the database open.
-#[expect(clippy::disallowed_methods, reason = "a store is opened on a blocking thread")]
-pub(super) fn patiently(open: impl Fn() -> ::sled::Result<::sled::Db>) -> ::sled::Result<::sled::Db> {
-    let started = Instant::now();
-    loop {
-        match open() {
-            Err(error)
-                if error.to_string().contains("could not acquire lock") && started.elapsed() < SLED_LOCK_WAIT =>
-            {
-                std::thread::sleep(SLED_LOCK_RETRY);
-            }
-            opened => return opened,
-        }
-    }
+/// Gives the store in a folder its name.
+pub(super) fn mark(folder: &Path, name: &str) -> io::Result<()> {
+    let half = folder.join(format!("{MARKER}.half"));
+    let mut file = File::create(&half)?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&half, folder.join(MARKER))?;
+    File::open(folder)?.sync_all()
 }
 
-fn failed_in(folder: &Folder) -> impl Fn(io::Error) -> StoreError + '_ {
-    |error| StoreError::Folder { folder: folder.path.clone(), detail: error.to_string() }
+/// The journal of the store in a folder.
+pub(super) fn journal(folder: &Path) -> PathBuf {
+    folder.join("journal")
 }
 
-/// The error of a folder that held a store which cannot be served.
-pub(super) fn unreadable(folder: PathBuf, detail: &str) -> StoreError {
-    let advice = "move the folder aside, put a copy of it from a backup in its place, and start again";
-    StoreError::Folder { folder, detail: format!("{detail}; {advice}") }
+/// The checkpoints of the store in a folder.
+pub(super) fn checkpoints(folder: &Path) -> PathBuf {
+    folder.join("checkpoints")
+}
+
+/// Whether a folder holds a store.
+pub(super) fn holds_a_store(folder: &Path) -> bool {
+    folder.join(MARKER).is_file()
 }

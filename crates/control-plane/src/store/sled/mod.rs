@@ -1,40 +1,44 @@
 //! The store on sled 0.34, for one control plane that owns its folder.
 //!
-//! sled is beta by its own word, so it is used narrowly. One process holds the folder, so a commit needs no transaction of
-//! sled's: it is checked under a lock of ours and applied by one `apply_batch` on one tree, which is atomic. Nothing is told,
-//! to a writer or a reader, before it is flushed; commits that arrive together share a flush. Every value carries a
-//! checksum. Everything that touches sled runs on a blocking thread, where a panic of sled becomes an error and stops the
-//! store instead of the process. The folder itself is watched over by `folder.rs`.
+//! sled is beta by its own word, and its flush is not proof against a power cut, so it is used narrowly and trusted with
+//! nothing. A commit is checked under a lock of ours, written to the [journal], applied to sled by one `apply_batch` on one tree,
+//! which is atomic, and told when the journal is on the disk; commits that arrive together share that sync. Nothing is told,
+//! to a writer or a reader, before. Every value carries a checksum. Everything that touches sled runs on a blocking thread,
+//! where a panic of it becomes an error and stops the store instead of the process. A [checkpoint] now and then keeps
+//! the journal short; [recovery] opens the store after whatever end it had.
 //!
-//! One tree, three spaces by the first byte: `d` rows, `c` the keys that a commit wrote, `q` the last number of a
-//! queue, and the single row `n`, the newest commit. `codec.rs` has the values.
+//! `folder.rs` watches over the folder, `table.rs` is what lies in sled, `codec.rs` the bytes of it.
 
+mod checkpoint;
 mod codec;
 mod folder;
+mod journal;
+#[cfg(test)]
+mod power_tests;
+mod recovery;
+mod table;
 #[cfg(test)]
 mod tests;
 
-use super::batch::{Plan, Rows};
-use super::{
-    Batch, Changes, CommitError, Entry, Key, MetaStore, Order, Page, Revision, Scan, StoreError, Versioned, check_limit,
-};
-use ::sled::Tree;
+pub use recovery::Recovery;
+
+use super::batch::Plan;
+use super::image::{Facts, Item};
+use super::{Batch, Changes, CommitError, Key, MetaStore, Page, Revision, Scan, StoreError, Versioned, check_limit};
+use crate::archive::{ArchiveError, Writer};
 use async_trait::async_trait;
-use codec::Space;
+use checkpoint::ImageError;
 use folder::Folder;
+use journal::{AppendError, Journal};
 use parking_lot::RwLock;
-use std::ops::Bound;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use table::{Planning, Table, TableError};
 use tokio::sync::{Mutex, watch};
 
-/// sled's cache of pages.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The most old changes that one commit forgets, so that a smaller `changes_kept` does not make one commit slow.
-const FORGOTTEN_A_COMMIT: usize = 64;
-
 /// A [`MetaStore`] in a folder. Dropping the last of it (and of its running calls) frees the folder.
+#[derive(Clone)]
 pub struct SledStore {
     inner: Arc<Inner>,
 }
@@ -47,18 +51,22 @@ impl std::fmt::Debug for SledStore {
 }
 
 struct Inner {
-    /// The newest commit that is applied. Held for writing while a commit is checked and applied, and for reading while
-    /// rows are read, so that no reader sees half a commit.
+    name: String,
+    /// The newest commit that is applied. Held for writing while a commit is checked, journalled and applied, and for reading
+    /// while rows are read, so that no reader sees half a commit.
     applied: RwLock<Revision>,
-    /// The newest commit that is flushed. What callers are told.
+    /// The newest commit that is on the disk. What callers are told.
     durable: watch::Sender<Revision>,
-    /// Held by the one that flushes, for all that wait.
-    flushing: Mutex<()>,
+    /// Held by the one that syncs, for all that wait.
+    syncing: Mutex<()>,
+    /// Held while a checkpoint is taken: one at a time.
+    checkpointing: Mutex<()>,
     /// The first failure after which nothing is certain.
     stopped: OnceLock<String>,
-    changes_kept: u64,
-    tree: Tree,
-    /// After the tree: the folder is free only when sled let go of it.
+    recovery: Recovery,
+    journal: Journal,
+    table: Table,
+    /// After the table: the folder is free only when sled let go of it.
     folder: Folder,
 }
 
@@ -66,26 +74,109 @@ impl SledStore {
     /// Opens the store in a folder, or makes it where there never was one. It can tell the changes of its last
     /// `changes_kept` commits (1 at least; some 100 bytes each).
     ///
-    /// Refused: a folder that another process holds, one that sled cannot read, and one whose database is gone, is
-    /// another's, or lost commits that were acknowledged. (sled itself rewrites files that it cannot read.)
+    /// What sled lost is taken from the journal, and a database that sled cannot use is moved aside and made again from the newest
+    /// checkpoint and the journal: [`SledStore::recovery`] tells. Refused: a folder that another process holds, and one
+    /// where commits that were acknowledged are neither in sled, nor in a checkpoint, nor in the journal.
     pub async fn open(folder: PathBuf, changes_kept: u64) -> Result<SledStore, StoreError> {
+        SledStore::open_with(folder, changes_kept, journal::SEGMENT_BYTES).await
+    }
+
+    /// The same with another size of the journal's segments.
+    async fn open_with(folder: PathBuf, changes_kept: u64, segment_bytes: u64) -> Result<SledStore, StoreError> {
         let shown = folder.clone();
-        let opened = tokio::task::spawn_blocking(move || Inner::open(folder, changes_kept.max(1))).await;
+        let opened = tokio::task::spawn_blocking(move || Inner::open(folder, changes_kept.max(1), segment_bytes)).await;
         match opened {
             Ok(inner) => Ok(SledStore { inner: Arc::new(inner?) }),
-            Err(panic) => Err(folder::unreadable(shown, &format!("sled failed: {panic}"))),
+            Err(panic) => Err(StoreError::Folder { folder: shown, detail: format!("sled failed: {panic}") }),
         }
+    }
+
+    /// Whether a folder holds a store, without opening it.
+    pub(crate) fn is_in(folder: &Path) -> bool {
+        folder::holds_a_store(folder)
+    }
+
+    /// What opening had to do.
+    pub fn recovery(&self) -> &Recovery {
+        &self.inner.recovery
+    }
+
+    /// How many bytes the journal has grown since the last checkpoint.
+    pub fn journalled(&self) -> u64 {
+        self.inner.journal.written()
+    }
+
+    /// Writes a checkpoint, keeps the newest two, and drops what of the journal is older than the older. Commits go on meanwhile.
+    /// The answer is the newest commit that it has whole.
+    ///
+    /// # Errors
+    /// It could not be written; the checkpoints and the journal that are there stay.
+    pub async fn checkpoint(&self) -> Result<Revision, StoreError> {
+        let _turn = self.inner.checkpointing.lock().await;
+        let folder = self.inner.folder.checkpoints();
+        let (archive, facts) = Inner::blocking(Arc::clone(&self.inner), move |inner| {
+            fs::create_dir_all(&folder).map_err(|error| inner.folder.failed(&error))?;
+            inner.journal.cut();
+            let from = *inner.applied.read();
+            let path = checkpoint::path_of(&folder, from);
+            let mut archive = Writer::create(&path).map_err(|error| inner.image_failed(error.into()))?;
+            let facts = inner.put_image(&mut archive)?;
+            Ok::<_, StoreError>((archive, facts))
+        })
+        .await?;
+        // What it has of commits that are not on the disk yet would be more than the journal has.
+        Inner::settle(&self.inner, facts.through).await?;
+        Inner::blocking(Arc::clone(&self.inner), move |inner| {
+            archive.finish().map_err(|error| inner.image_failed(error.into()))?;
+            inner.table.tree.flush().map_err(|error| inner.stop(&error))?;
+            let kept = checkpoint::prune(&inner.folder.checkpoints());
+            let forgotten = kept.and_then(|older| older.map_or(Ok(()), |older| inner.journal.forget(older)));
+            forgotten.map_err(|error| inner.folder.failed(&error))?;
+            Ok(facts.from)
+        })
+        .await
+    }
+
+    /// Adds an image of the store to an archive, and gives the archive back.
+    pub(crate) async fn export(&self, mut archive: Writer) -> Result<(Writer, Facts), StoreError> {
+        Inner::blocking(Arc::clone(&self.inner), move |inner| {
+            let facts = inner.put_image(&mut archive)?;
+            Ok((archive, facts))
+        })
+        .await
+    }
+
+    /// Makes a store in a folder that is not there of what `items` tells, rows and queues of an image that was taken while nothing
+    /// was committed. It has a name of its own. Blocking; the store is opened afterwards.
+    pub(crate) fn restore(
+        folder: &Path,
+        newest: Revision,
+        items: impl FnOnce(&mut dyn FnMut(Item) -> Result<(), ArchiveError>) -> Result<u64, ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let disk = ArchiveError::disk(folder);
+        let checkpoints = folder::checkpoints(folder);
+        fs::create_dir_all(&checkpoints).map_err(&disk)?;
+        let name = uuid::Uuid::now_v7().to_string();
+        let mut archive = Writer::create(&checkpoint::path_of(&checkpoints, newest))?;
+        Item::Store { name: name.clone(), from: newest }.put(&mut archive)?;
+        let rows = items(&mut |item| item.put(&mut archive))?;
+        Item::End { through: newest, rows }.put(&mut archive)?;
+        archive.finish()?;
+        let first = Revision(newest.0 + 1);
+        Journal::create(&folder::journal(folder), first, journal::SEGMENT_BYTES).map_err(&disk)?;
+        folder::mark(folder, &name).map_err(&disk)
     }
 
     /// Reads on a blocking thread, and waits until what was read is durable.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Inner, Revision) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Table, Revision) -> Result<T, TableError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let inner = Arc::clone(&self.inner);
         let (answer, seen) = Inner::blocking(inner, move |inner| {
             let applied = inner.applied.read();
-            Ok::<_, StoreError>((read(inner, *applied)?, *applied))
+            let answer = read(&inner.table, *applied).map_err(|error| inner.failed(error))?;
+            Ok::<_, StoreError>((answer, *applied))
         })
         .await?;
         if seen > *self.inner.durable.borrow() {
@@ -96,49 +187,21 @@ impl SledStore {
 }
 
 impl Inner {
-    fn open(path: PathBuf, changes_kept: u64) -> Result<Inner, StoreError> {
-        let (folder, db) = Folder::open(path, |database| {
-            ::sled::Config::new()
-                .path(database)
-                .cache_capacity(CACHE_BYTES)
-                // Every commit is flushed before it is told; sled's timer would only do the work twice.
-                .flush_every_ms(None)
-                .open()
-        })?;
-        let tree: Tree = (*db).clone();
-        let newest = match tree.get(codec::NEWEST).map_err(|error| folder.unreadable(&error.to_string()))? {
-            Some(value) => codec::revision(codec::NEWEST, &value)?,
-            None => Revision(0),
-        };
-        let inner = Inner {
-            applied: RwLock::new(newest),
-            durable: watch::Sender::new(newest),
-            flushing: Mutex::new(()),
+    fn open(path: PathBuf, changes_kept: u64, segment_bytes: u64) -> Result<Inner, StoreError> {
+        let folder = Folder::take(path)?;
+        let opened = recovery::open(&folder, changes_kept, segment_bytes)?;
+        Ok(Inner {
+            name: opened.name,
+            applied: RwLock::new(opened.newest),
+            durable: watch::Sender::new(opened.newest),
+            syncing: Mutex::new(()),
+            checkpointing: Mutex::new(()),
             stopped: OnceLock::new(),
-            changes_kept,
-            tree,
+            recovery: opened.recovery,
+            journal: opened.journal,
+            table: opened.table,
             folder,
-        };
-        inner.check_newest(newest)?;
-        Ok(inner)
-    }
-
-    /// The newest commit must be there, and its changes: a database that lost its end is not served.
-    fn check_newest(&self, newest: Revision) -> Result<(), StoreError> {
-        let acknowledged = self.folder.acknowledged()?;
-        if newest < acknowledged {
-            let detail = format!("its newest commit is {newest}, but {acknowledged} was acknowledged");
-            return Err(self.folder.unreadable(&detail));
-        }
-        let last = self.tree.scan_prefix([Space::Changes as u8]).next_back().transpose();
-        let last = match last.map_err(|error| self.stop(&error))? {
-            Some((key, _)) => codec::revision_of_changes(&key)?,
-            None => Revision(0),
-        };
-        if last == newest {
-            return Ok(());
-        }
-        Err(self.folder.unreadable(&format!("its newest commit is {newest}, but its changes end at {last}")))
+        })
     }
 
     /// Runs on a blocking thread. A panic there is sled's: it stops the store.
@@ -176,140 +239,85 @@ impl Inner {
         StoreError::Stopped { detail: detail.clone() }
     }
 
-    /// Checks and applies a batch. It is not durable yet.
+    fn failed(&self, error: TableError) -> StoreError {
+        match error {
+            TableError::Sled(error) => self.stop(&error),
+            TableError::Store(error) => error,
+        }
+    }
+
+    fn image_failed(&self, error: ImageError) -> StoreError {
+        match error {
+            ImageError::Table(error) => self.failed(error),
+            ImageError::Archive(error) => StoreError::Disk { detail: error.to_string() },
+        }
+    }
+
+    fn put_image(&self, archive: &mut Writer) -> Result<Facts, StoreError> {
+        checkpoint::put_image(&self.name, &self.table, &self.applied, archive).map_err(|error| self.image_failed(error))
+    }
+
+    /// Checks a batch, writes it to the journal and applies it. It is not durable yet.
     fn apply(&self, batch: Batch) -> Result<Revision, CommitError> {
         let mut applied = self.applied.write();
-        let Some(plan) = Plan::of(batch, *applied, self)? else {
+        let rows = Planning { table: &self.table, told: &|error| self.failed(error) };
+        let Some(plan) = Plan::of(batch, *applied, &rows)? else {
             return Ok(*applied);
         };
-        let mut writes = ::sled::Batch::default();
-        writes.insert(codec::NEWEST, codec::seal_revision(codec::NEWEST, plan.revision));
-        let key = codec::changes_key(plan.revision);
-        let changes = codec::seal(&key, &codec::changes(plan.changes()));
-        writes.insert(key, changes);
-        for (key, value) in &plan.rows {
-            let row = codec::key(Space::Rows, key);
-            match value {
-                Some(value) => {
-                    let value = codec::seal_row(&row, plan.revision, value);
-                    writes.insert(row, value);
-                }
-                None => writes.remove(row),
+        self.journal.append(&plan).map_err(|error| match error {
+            AppendError::Refused(error) => {
+                tracing::error!(%error, "the commit journal could not be written");
+                StoreError::Disk { detail: error.to_string() }
             }
-        }
-        for (queue, last) in &plan.queues {
-            let row = codec::key(Space::Queues, queue);
-            let value = codec::seal_revision(&row, Revision(*last));
-            writes.insert(row, value);
-        }
-        let kept_from = codec::changes_key(Revision(plan.revision.0.saturating_sub(self.changes_kept) + 1));
-        for old in self.tree.range(codec::changes_key(Revision(0))..kept_from).keys().take(FORGOTTEN_A_COMMIT) {
-            writes.remove(old.map_err(|error| self.stop(&error))?);
-        }
-        self.tree.apply_batch(writes).map_err(|error| self.stop(&error))?;
+            AppendError::Unknown(error) => self.stop(&error),
+        })?;
+        self.table.apply(&plan).map_err(|error| self.failed(error))?;
         *applied = plan.revision;
         Ok(plan.revision)
     }
 
-    /// Returns when a revision is durable. Whoever comes first flushes for all that were applied by then; it runs in a task of
-    /// its own, so that a caller who goes away leaves no half-done flush behind.
+    /// Returns when a revision is durable. Whoever comes first syncs for all that were applied by then; it runs in a task of
+    /// its own, so that a caller who goes away leaves no half-done sync behind.
     async fn settle(inner: &Arc<Inner>, wanted: Revision) -> Result<(), StoreError> {
+        if *inner.durable.borrow() >= wanted {
+            return Ok(());
+        }
         let at_work = Arc::clone(inner);
-        let flush = async move {
+        let sync = async move {
             let inner = at_work;
-            let _turn = inner.flushing.lock().await;
+            let _turn = inner.syncing.lock().await;
             if *inner.durable.borrow() >= wanted {
                 return Ok(());
             }
-            let applied = *inner.applied.read();
-            Inner::blocking(Arc::clone(&inner), move |inner| inner.flush(applied)).await?;
+            let applied = Inner::blocking(Arc::clone(&inner), |inner| {
+                let applied = *inner.applied.read();
+                inner.sync(applied).map(|()| applied)
+            })
+            .await?;
             inner.durable.send_replace(applied);
             Ok(())
         };
-        match tokio::spawn(flush).await {
+        match tokio::spawn(sync).await {
             Ok(done) => done,
             Err(panic) => Err(inner.stop(&panic)),
         }
     }
 
-    fn flush(&self, applied: Revision) -> Result<(), StoreError> {
-        self.tree.flush().map_err(|error| self.stop(&error))?;
+    fn sync(&self, applied: Revision) -> Result<(), StoreError> {
+        self.journal.sync().map_err(|error| self.stop(&error))?;
         self.folder.acknowledge(applied).map_err(|error| self.stop(&error))
-    }
-
-    fn row(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        let row = codec::key(Space::Rows, key);
-        let value = self.tree.get(&row).map_err(|error| self.stop(&error))?;
-        value.map(|value| codec::open_row(&row, &value)).transpose()
-    }
-
-    fn page(&self, scan: &Scan) -> Result<Page, StoreError> {
-        let prefix = codec::key(Space::Rows, &scan.prefix);
-        let past = scan.after.as_ref().map(|after| codec::key(Space::Rows, after));
-        let end = codec::after_prefix(&prefix);
-        let (low, high) = match (past, scan.order) {
-            (Some(past), Order::Ascending) if past >= prefix => (Bound::Excluded(past), Bound::Excluded(end)),
-            (Some(past), Order::Descending) if past < end => (Bound::Included(prefix), Bound::Excluded(past)),
-            (_, _) => (Bound::Included(prefix), Bound::Excluded(end)),
-        };
-        if is_empty(&low, &high) {
-            return Ok(Page { entries: Vec::new(), next: None });
-        }
-        let mut rows = self.tree.range((low, high));
-        let mut entries = Vec::new();
-        let mut more = false;
-        loop {
-            let row = match scan.order {
-                Order::Ascending => rows.next(),
-                Order::Descending => rows.next_back(),
-            };
-            let Some(row) = row else { break };
-            let (key, value) = row.map_err(|error| self.stop(&error))?;
-            if entries.len() == scan.limit {
-                more = true;
-                break;
-            }
-            let Versioned { value, revision } = codec::open_row(&key, &value)?;
-            entries.push(Entry { key: Key::from_bytes(key[1..].to_vec()), value, revision });
-        }
-        let next = if more { entries.last().map(|entry| entry.key.clone()) } else { None };
-        Ok(Page { entries, next })
-    }
-
-    fn changes(&self, after: Revision, limit: usize, newest: Revision) -> Result<Changes, StoreError> {
-        let first = self.tree.scan_prefix([Space::Changes as u8]).keys().next().transpose();
-        let oldest = match first.map_err(|error| self.stop(&error))? {
-            Some(key) => Revision(codec::revision_of_changes(&key)?.0.saturating_sub(1)),
-            None => newest,
-        };
-        let oldest = oldest.max(Revision(newest.0.saturating_sub(self.changes_kept)));
-        if after < oldest || after > newest {
-            return Ok(Changes::Compacted { oldest });
-        }
-        let mut entries = Vec::new();
-        let mut through = after;
-        while through < newest && entries.len() < limit {
-            let revision = Revision(through.0 + 1);
-            let key = codec::changes_key(revision);
-            let value = self.tree.get(&key).map_err(|error| self.stop(&error))?;
-            let value = value.ok_or_else(|| codec::corrupt(&key, "it is missing between others"))?;
-            codec::open_changes(&key, revision, &value, &mut entries)?;
-            through = revision;
-        }
-        Ok(Changes::Entries { entries, through })
     }
 }
 
-impl Rows for Inner {
-    fn revision_of(&self, key: &Key) -> Result<Option<Revision>, StoreError> {
-        Ok(self.row(key)?.map(|row| row.revision))
-    }
-
-    fn last_appended(&self, queue: &Key) -> Result<u64, StoreError> {
-        let row = codec::key(Space::Queues, queue);
-        match self.tree.get(&row).map_err(|error| self.stop(&error))? {
-            Some(value) => Ok(codec::revision(&row, &value)?.0),
-            None => Ok(0),
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.stopped.get().is_some() {
+            return;
+        }
+        // Without it the next start compares everything with the journal: nothing is lost either way.
+        let closed = self.journal.sync().is_ok() && self.table.tree.flush().is_ok() && self.folder.close().is_ok();
+        if !closed {
+            tracing::warn!(folder = %self.folder.path().display(), "the store could not be closed well");
         }
     }
 }
@@ -318,12 +326,12 @@ impl Rows for Inner {
 impl MetaStore for SledStore {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         let key = key.clone();
-        self.read(move |inner, _| inner.row(&key)).await
+        self.read(move |table, _| table.row(&key)).await
     }
 
     async fn scan(&self, scan: Scan) -> Result<Page, StoreError> {
         scan.check()?;
-        self.read(move |inner, _| inner.page(&scan)).await
+        self.read(move |table, _| table.page(&scan)).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
@@ -342,7 +350,7 @@ impl MetaStore for SledStore {
 
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
         check_limit(limit)?;
-        self.read(move |inner, newest| inner.changes(after, limit, newest)).await
+        self.read(move |table, newest| table.changes(after, limit, newest)).await
     }
 
     async fn newest(&self) -> Result<Revision, StoreError> {
@@ -352,19 +360,10 @@ impl MetaStore for SledStore {
 
     async fn last_appended(&self, queue: &Key) -> Result<u64, StoreError> {
         let queue = queue.clone();
-        self.read(move |inner, _| Rows::last_appended(inner, &queue)).await
+        self.read(move |table, _| table.last_appended(&queue)).await
     }
 
     fn watch(&self) -> watch::Receiver<Revision> {
         self.inner.durable.subscribe()
-    }
-}
-
-/// Whether no key can lie between two bounds: sled panics where a range ends before it starts.
-fn is_empty(low: &Bound<Vec<u8>>, high: &Bound<Vec<u8>>) -> bool {
-    match (low, high) {
-        (Bound::Included(low), Bound::Excluded(high)) => low >= high,
-        (Bound::Excluded(low), Bound::Excluded(high)) => low >= high,
-        _ => false,
     }
 }

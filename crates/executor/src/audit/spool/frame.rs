@@ -54,6 +54,25 @@ impl Frames {
         &self.bytes
     }
 
+    /// Takes the record at a place out, counted from 0.
+    pub(crate) fn remove(&mut self, place: u64) {
+        let (mut at, mut passed) = (0, 0);
+        while let Some(header) = self.bytes.get(at..at + HEADER_BYTES) {
+            let end = at + HEADER_BYTES + le32(header) as usize;
+            if passed == place {
+                self.bytes.drain(at..end);
+                self.count -= 1;
+                return;
+            }
+            (at, passed) = (end, passed + 1);
+        }
+    }
+
+    /// How many bytes they take.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Empties it; the buffer is kept.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

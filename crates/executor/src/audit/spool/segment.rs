@@ -80,6 +80,8 @@ pub(crate) fn recover(folder: &Path) -> io::Result<Recovered> {
                 Next::Frame { sequence: found, bytes } if found == sequence => {
                     (at, sequence) = (at + bytes, sequence + 1);
                 }
+                // A machine that lost its power may have made the file longer without having written to it.
+                _ if bytes[at..].iter().all(|byte| *byte == 0) => break Next::Short,
                 Next::Frame { .. } | Next::Bad => break Next::Bad,
                 Next::Short => break Next::Short,
             }

@@ -115,6 +115,24 @@ fn acks_remove_whole_segments_and_give_their_space_back() {
 }
 
 #[test]
+fn files_that_are_full_are_let_go_of_unless_they_are_to_be_forced_to_disk() {
+    for forced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path(), 1 << 20);
+        if forced {
+            spool.will_be_forced();
+        }
+        for n in 1..=4 {
+            let mut frames = Frames::default();
+            assert!(frames.push(&wire::AuditRecord { cursor: "x".repeat(255 << 10), ..Default::default() }));
+            assert_eq!(spool.append(&mut frames, false).unwrap(), n);
+        }
+        let (through, files) = spool.take_unforced();
+        assert_eq!((through, files.len()), (4, if forced { 2 } else { 1 }), "two records a segment");
+    }
+}
+
+#[test]
 fn a_full_spool_refuses_and_keeps_what_it_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let spool = spool(folder.path(), 1 << 10);
@@ -239,4 +257,149 @@ async fn a_reader_hears_of_what_is_written() {
     assert!(!reader.is_finished());
     spool.append(&mut frames(3..=3), false).unwrap();
     reader.await.unwrap();
+}
+
+#[test]
+fn a_tail_of_zeros_is_what_a_power_cut_leaves_of_a_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path(), 1 << 20);
+    spool.append(&mut frames(1..=2), false).unwrap();
+    let epoch = epoch_folder(folder.path(), 1);
+    let path = segment::path(&epoch, 1);
+    let whole = fs::read(&path).unwrap();
+    for zeros in [1, 15, 16, 4096] {
+        fs::write(&path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
+        let recovered = recover(&epoch).unwrap();
+        assert_eq!((recovered.torn_bytes, recovered.set_aside.len()), (zeros as u64, 0));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+}
+
+/// A spool whose segments are pipes: writes to it stand still while nobody reads what is more than a pipe holds.
+fn on_pipes() -> (tempfile::TempDir, Spool, std::sync::mpsc::Receiver<io::PipeReader>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (give, made) = std::sync::mpsc::channel();
+    let make = move |_: &Path| {
+        let (reader, writer) = io::pipe()?;
+        give.send(reader).unwrap();
+        Ok(File::from(std::os::fd::OwnedFd::from(writer)))
+    };
+    let spool = Spool::create_on(folder.path(), 1, 1 << 30, Arc::default(), Box::new(make)).unwrap();
+    (folder, spool, made)
+}
+
+#[test]
+fn nothing_is_written_at_once_that_would_have_to_wait() {
+    let (_folder, spool, made) = on_pipes();
+    assert!(matches!(spool.append_now(&mut frames(1..=1)), Now::Later), "a segment has to be begun");
+    assert_eq!(spool.append(&mut frames(1..=1), false).unwrap(), 1);
+    assert!(matches!(spool.append_now(&mut frames(2..=2)), Now::Written(2)));
+    // A disk that stands still.
+    let mut reader = made.recv().unwrap();
+    let large = wire::AuditRecord { cursor: "x".repeat(200 << 10), ..Default::default() };
+    let spool = Arc::new(spool);
+    let writer = {
+        let spool = Arc::clone(&spool);
+        std::thread::spawn(move || {
+            let mut frames = Frames::default();
+            assert!(frames.push(&large));
+            spool.append(&mut frames, false).unwrap()
+        })
+    };
+    while !spool.is_writing() {
+        std::thread::yield_now();
+    }
+    let stood_still = Instant::now();
+    while stood_still.elapsed() < SLOW_WRITE * 2 {
+        let mut frames = frames(4..=4);
+        assert!(matches!(spool.append_now(&mut frames), Now::Later), "somebody else's write");
+        assert_eq!(frames.count(), 1, "they are as they were");
+    }
+    let drained = std::thread::spawn(move || io::copy(&mut reader, &mut io::sink()).unwrap());
+    assert_eq!(writer.join().unwrap(), 3);
+    // It was slow: it is not trusted before it has been fast for a while.
+    assert!(matches!(spool.append_now(&mut frames(4..=4)), Now::Later));
+    let mut writes = 0;
+    while let Now::Later = spool.append_now(&mut frames(1..=1)) {
+        spool.append(&mut frames(1..=1), false).unwrap();
+        writes += 1;
+    }
+    assert!(writes >= FAST_WRITES, "{writes}");
+    drop(spool);
+    assert!(drained.join().unwrap() > 200 << 10);
+}
+
+#[test]
+fn a_record_that_a_test_has_it_lose_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path(), 1 << 20);
+    spool.lose(4);
+    spool.append(&mut frames(1..=2), false).unwrap();
+    assert_eq!(spool.append(&mut frames(3..=5), false).unwrap(), 4);
+    assert!(matches!(spool.append_now(&mut frames(6..=6)), Now::Written(5)));
+    let mut expected = names(1..=3);
+    expected.extend(names(5..=6));
+    assert_eq!(read_all(spool.log(), 1), expected, "its sequences have no gap");
+}
+
+#[test]
+fn a_full_disk_takes_nothing_and_a_new_segment_is_begun_when_it_is_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_full = Arc::clone(&full);
+    let make = move |path: &Path| {
+        if is_full.load(Ordering::Relaxed) {
+            return OpenOptions::new().append(true).open("/dev/full");
+        }
+        make_segment(path)
+    };
+    let spool = Spool::create_on(folder.path(), 1, 1 << 20, Arc::default(), Box::new(make)).unwrap();
+    for _ in 0..2 {
+        let mut kept = frames(1..=2);
+        let error = spool.append(&mut kept, false).unwrap_err();
+        assert!(matches!(&error, SpoolError::Io(error) if error.kind() == io::ErrorKind::StorageFull), "{error}");
+        assert_eq!((kept.count(), spool.bytes(), spool.log().written()), (2, 0, 0));
+    }
+    full.store(false, Ordering::Relaxed);
+    assert_eq!(spool.append(&mut frames(1..=2), false).unwrap(), 2);
+    assert_eq!(read_all(spool.log(), 1), names(1..=2));
+}
+
+/// In the child: the folder to write to.
+const FOLDER: &str = "SLUICE_TEST_SPOOL_FOLDER";
+
+/// The child of the test below, which may write no file of more than 32 KiB.
+#[test]
+#[ignore = "run by the test of a limit, which sets one"]
+fn the_spool_with_a_limit() {
+    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
+    let spool = spool(&folder, 1 << 20);
+    let mut written = 0;
+    let error = loop {
+        match spool.append(&mut frames(written + 1..=written + 3), false) {
+            Ok(last) => written = last,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&error, SpoolError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge), "{error}");
+    assert!(written > 100, "{written}");
+    assert_eq!(read_all(spool.log(), 1), names(1..=written), "what was half written is taken back");
+    assert!(matches!(spool.append_now(&mut frames(1..=3)), Now::Failed(_)));
+    assert_eq!(spool.log().written(), written);
+}
+
+#[test]
+fn a_file_that_may_not_grow_ends_with_its_last_whole_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "audit::spool::tests::the_spool_with_a_limit"])
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+    let recovered = recover(&epoch_folder(folder.path(), 1)).unwrap();
+    assert_eq!((recovered.torn_bytes, recovered.set_aside.len()), (0, 0));
 }

@@ -1,7 +1,7 @@
-//! Little-endian numbers and counted bytes, as the log's files hold them.
+//! Little-endian numbers and counted bytes, as the files of the log, the journal and exports hold them.
 
 /// Writes to the end of a buffer.
-pub(super) trait Put {
+pub(crate) trait Put {
     fn put(&mut self, bytes: &[u8]);
 
     fn u8(&mut self, number: u8) {
@@ -20,7 +20,7 @@ pub(super) trait Put {
         self.put(&number.to_le_bytes());
     }
 
-    /// The length in four bytes, then the bytes. The log's bounds keep every length far below 4 GiB.
+    /// The length in four bytes, then the bytes. Whoever writes keeps every length far below 4 GiB.
     fn counted(&mut self, bytes: &[u8]) {
         self.u32(length(bytes.len()));
         self.put(bytes);
@@ -40,54 +40,54 @@ impl Put for Vec<u8> {
     }
 }
 
-/// A length that the log's bounds keep small; one that is not makes a file that does not pass its own checks.
-pub(super) fn length(length: usize) -> u32 {
+/// A length that the writer's bounds keep small; one that is not makes a file that does not pass its own checks.
+pub(crate) fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Reads from the start of a slice; `None` where it ends too early.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Take<'a>(pub(super) &'a [u8]);
+pub(crate) struct Take<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Take<'a> {
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (array, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*array)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array().map(|[number]| number)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Option<i64> {
+    pub(crate) fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
 
-    pub(super) fn bytes(&mut self, length: u32) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self, length: u32) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    pub(super) fn counted(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
         let length = self.u32()?;
         self.bytes(length)
     }
 
-    pub(super) fn text(&mut self) -> Option<&'a str> {
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.counted()?).ok()
     }
 
-    pub(super) fn u32s(&mut self) -> Option<Box<[u32]>> {
+    pub(crate) fn u32s(&mut self) -> Option<Box<[u32]>> {
         let count = self.u32()?;
         let bytes = self.bytes(count.checked_mul(4)?)?;
         Some(bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect())
