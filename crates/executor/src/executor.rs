@@ -187,7 +187,7 @@ impl Executor {
             tokio::spawn(watcher.run()),
             tokio::spawn(Arc::clone(&audit).tend()),
             tokio::spawn(upkeep.run()),
-            tokio::spawn(collect(Arc::clone(&catalog))),
+            tokio::spawn(collect(Arc::clone(&catalog), modules.clone())),
         ];
 
         let retries = Retries::new(config.retries.memory_bytes, Arc::clone(&metrics));
@@ -291,15 +291,21 @@ impl Drop for Executor {
     }
 }
 
-/// Drops what has expired, for as long as the executor lives.
-async fn collect(catalog: Arc<Catalog>) {
+/// Drops what has expired, for as long as the executor lives and whether or not it hears the control plane.
+async fn collect(catalog: Arc<Catalog>, modules: Modules) {
     let mut every = tokio::time::interval(COLLECT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let catalog = Arc::clone(&catalog);
+        let (catalog, modules) = (Arc::clone(&catalog), modules.clone());
         // A large state takes a while to look through. A panic in it is reported by the runtime.
-        let _joined = tokio::task::spawn_blocking(move || catalog.collect(jiff::Timestamp::now())).await;
+        let _joined = tokio::task::spawn_blocking(move || {
+            if catalog.drop_expired(jiff::Timestamp::now()) {
+                catalog.planner.sweep();
+                modules.sweep(false);
+            }
+        })
+        .await;
     }
 }
 

@@ -62,8 +62,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often modules are tried again that could not be had.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// How often revisions are dropped that have expired, where no state does it.
-const DROP_EXPIRED: Duration = Duration::from_secs(60);
 /// The most tenants that are let go at once.
 const MAX_LET_GO: usize = 1_000;
 
@@ -362,12 +360,6 @@ impl Watcher {
             }
         }
         self.tell_lacks(voice).await?;
-        if house.dropped_at.is_none_or(|at| now.duration_since(at) >= DROP_EXPIRED) {
-            house.dropped_at = Some(now);
-            if self.catalog.drop_expired(Timestamp::now()) {
-                self.sweep(false);
-            }
-        }
         Ok(())
     }
 
@@ -419,7 +411,6 @@ enum Origin {
 struct House {
     tried_at: Option<Instant>,
     trying: Option<JoinHandle<()>>,
-    dropped_at: Option<Instant>,
 }
 
 /// Has a module made, with some patience for a control plane that stumbles.

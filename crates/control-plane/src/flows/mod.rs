@@ -201,6 +201,12 @@ impl Flows {
         Ok(gone.filter(|gone| (1..=gone.value.revision).contains(&revision)).map(|gone| gone.revision))
     }
 
+    /// The commit that deleted a flow which had a revision and was not made again.
+    pub(crate) async fn deletion(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Option<Revision>, Error> {
+        let gone = find_gone(&self.shared, tenant, flow).await?;
+        Ok(gone.filter(|gone| (1..=gone.value.revision).contains(&revision)).map(|gone| gone.revision))
+    }
+
     async fn head(&self, tenant: &Slug, flow: &Slug) -> Result<Row<FlowHead>, Error> {
         find_head(&self.shared, tenant, flow).await?.ok_or_else(|| {
             Error::not_found("FLOW_NOT_FOUND", format!("tenant {tenant} has no flow {flow}"))

@@ -16,6 +16,7 @@ fn state(stage: &Stage, break_glass: bool, revoked: bool) -> Option<Arc<Applied>
         tenant: slug("acme"),
         slug: slug("action-2"),
         version: Version::new(1, 0, 0),
+        digest: "1".repeat(64),
         bundle_digest: "0".repeat(64),
         limits: Limits::default(),
         outcomes: None,
@@ -25,7 +26,7 @@ fn state(stage: &Stage, break_glass: bool, revoked: bool) -> Option<Arc<Applied>
     let tenant = Change::Tenant { tenant: slug("acme"), origins: Vec::new(), break_glass };
     let update = Update { full: true, changes: vec![tenant, Change::Version(version)], ..Update::default() };
     let state = State::default().updated(update, &Planner::new(stage.runner.modules.clone())).unwrap();
-    Some(Arc::new(Applied { state, at: Instant::now() }))
+    Some(Arc::new(Applied { state, at: Timestamp::now() }))
 }
 
 #[tokio::test]
