@@ -136,7 +136,7 @@ impl Catalog {
     }
 
     /// Drops the revisions that have expired; whether there were any. Whoever runs one goes on.
-    pub(crate) fn collect(&self, now: Timestamp) -> bool {
+    pub(crate) fn drop_expired(&self, now: Timestamp) -> bool {
         let current = self.state.load_full();
         let Some(applied) = &current else { return false };
         let Some(state) = applied.state.without_expired(now) else { return false };
@@ -145,11 +145,11 @@ impl Catalog {
         // Where the watch has brought another state meanwhile, that one stays until the next time.
         let next = Some(Arc::new(Applied { state, at: applied.at }));
         let found = self.state.compare_and_swap(&current, next);
-        if found.as_ref().is_some_and(|found| Arc::ptr_eq(found, applied)) {
+        let is_dropped = found.as_ref().is_some_and(|found| Arc::ptr_eq(found, applied));
+        if is_dropped {
             tracing::debug!(dropped, "revisions have expired");
-            self.planner.sweep();
         }
-        true
+        is_dropped
     }
 
     /// How many executors are connected, as the control plane counts them; 0 before it said so.

@@ -311,20 +311,21 @@ impl Drop for Executor {
     }
 }
 
-/// Drops what has expired, for as long as the executor lives.
+/// Drops what has expired, for as long as the executor lives and whether or not it hears the control plane.
 async fn collect(catalog: Arc<Catalog>, modules: Modules) {
     let mut every = tokio::time::interval(COLLECT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         let (catalog, modules) = (Arc::clone(&catalog), modules.clone());
-        let work = move || {
-            if catalog.collect(jiff::Timestamp::now()) {
+        // A large state takes a while to look through. A panic in it is reported by the runtime.
+        let _joined = tokio::task::spawn_blocking(move || {
+            if catalog.drop_expired(jiff::Timestamp::now()) {
+                catalog.planner.sweep();
                 modules.sweep(false);
             }
-        };
-        // A large state takes a while to look through. A panic in it is reported by the runtime.
-        let _joined = tokio::task::spawn_blocking(work).await;
+        })
+        .await;
     }
 }
 

@@ -118,7 +118,8 @@ async fn what_is_revoked_or_turned_off_stops_sticky_revisions_too() {
     fake.acked(2).await;
     assert_eq!(codes(&running.execute(|r| r.flow_revision = 1).await.unwrap()), ["one"]);
     // By a change of the version alone: no revision comes with it.
-    let revoked = wire::VersionState { revoked: true, ..version("acme", "1.0.0", &"0".repeat(64)) };
+    let one = fake.bundle(CONTINUES);
+    let revoked = wire::VersionState { revoked: true, ..version("acme", "1.0.0", &one) };
     fake.push(3, false, vec![Resource::Version(revoked)]);
     fake.acked(3).await;
     let says = "the platform has revoked check@1.0.0";

@@ -111,13 +111,14 @@ async fn a_running_execution_is_joined_and_goes_on_when_its_first_caller_goes_aw
     let data = tempfile::tempdir().unwrap();
     let mut fake = Fake::start().await;
     let running = serving_forever(&mut fake, data.path()).await;
-    let call = async || {
-        let mut client = running.client().await;
+    let client = running.client().await;
+    let call = || {
+        let mut client = client.clone();
         tokio::spawn(async move { client.execute(request(|r| r.execution_id = "e-1".into())).await })
     };
-    let first = call().await;
+    let first = call();
     running.until("sluice_executor_runs_in_flight", "", 1.0).await;
-    let (second, third) = (call().await, call().await);
+    let (second, third) = (call(), call());
     running.until("sluice_executor_retries", "what=\"joined\"", 2.0).await;
     // The streams are reset.
     first.abort();

@@ -354,7 +354,11 @@ async fn many_who_ask_for_a_revision_fetch_it_once() {
     let answer = wire::FetchFlowRevisionResponse {
         flow_revision: Some(flow("acme", 9, "1.0.0")),
         versions: vec![version("acme", "1.0.0", &fake.bundle(CONTINUES))],
-        tenant: Some(wire::TenantState { tenant: "acme".into(), allowed_redirect_origins: Vec::new() }),
+        tenant: Some(wire::TenantState {
+            tenant: "acme".into(),
+            allowed_redirect_origins: Vec::new(),
+            break_glass: false,
+        }),
     };
     fake.revision(9, Some(Ok(answer)));
     let calls = (0..20).map(|_| running.execute(|r| r.flow_revision = 9));

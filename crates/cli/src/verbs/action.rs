@@ -134,7 +134,7 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
             screen.show(&Page::<Action> { entries, next_page_token: answer.next_page_token });
         }
         Command::Show { action, tenant: TenantArg { tenant }, control } => {
-            show(action, tenant, control, screen).await?
+            show(action, tenant, control, screen).await?;
         }
         Command::Deprecate(MarkArgs { change, undo }) => {
             let ChangeArgs { action: Exact { slug, version }, tenant: TenantArg { tenant }, .. } = change;

@@ -210,8 +210,8 @@ impl View for Diff {
 pub(crate) struct Deleted {
     pub(crate) flow: String,
     pub(crate) revision: u64,
-    executable_until: Timestamp,
-    warnings: Vec<Warning>,
+    pub(crate) executable_until: Timestamp,
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) rollout: Rollout,
     /// Whether the last executor was waited for.
     #[serde(skip)]

@@ -141,7 +141,8 @@ impl Distribution {
         Ok(told)
     }
 
-    /// How far a revision has come, waiting up to `wait` for the last executor; with the revision's number.
+    /// How far a revision has come, waiting up to `wait` for the last executor; with the revision's number. Of a flow that
+    /// was deleted it is how far the deletion has come.
     pub(crate) async fn rollout(
         &self,
         tenant: &Slug,
@@ -149,8 +150,8 @@ impl Distribution {
         revision: u64,
         wait: Duration,
     ) -> Result<(u64, Rollout), Error> {
-        if let Some(deleted) = self.flows.deletion_of(tenant, flow, revision).await? {
-            return Ok((revision, self.reach(tenant, deleted, wait).await));
+        if let Some(deletion) = self.flows.deletion(tenant, flow, revision).await? {
+            return Ok((revision, self.reach(tenant, deletion, wait).await));
         }
         let row = self.flows.revision(tenant, flow, revision).await?;
         let attachments = row.value.slots.iter().flat_map(|slot| &slot.attachments);
@@ -159,7 +160,7 @@ impl Distribution {
         Ok((row.value.revision, self.roster.wait(&asked, wait).await))
     }
 
-    /// How far a commit of a tenant has come, likewise.
+    /// How far a commit of a tenant has come that needs no module, likewise.
     pub(crate) async fn reach(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
         self.roster.wait(&Asked { tenant: tenant.clone(), commit, pins: BTreeSet::new() }, wait).await
     }

@@ -190,13 +190,8 @@ impl Flows {
         Ok(Page { entries: page.entries.into_iter().map(|row| row.value).collect(), next: page.next })
     }
 
-    /// The commit that deleted a flow, where this is one of its revisions.
-    pub(crate) async fn deletion_of(
-        &self,
-        tenant: &Slug,
-        flow: &Slug,
-        revision: u64,
-    ) -> Result<Option<Revision>, Error> {
+    /// The commit that deleted a flow which had a revision and was not made again.
+    pub(crate) async fn deletion(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Option<Revision>, Error> {
         let gone = find_gone(&self.shared, tenant, flow).await?;
         Ok(gone.filter(|gone| (1..=gone.value.revision).contains(&revision)).map(|gone| gone.revision))
     }

@@ -47,6 +47,7 @@ macro_rules! call {
     ($client:ident.$method:ident, $request:ident { $($field:ident: $value:expr),* $(,)? }) => {
         |plane, asked| {
             async move {
+                #[allow(clippy::needless_update, reason = "some requests have no more fields")]
                 let request = control::$request {
                     tenant: asked.tenant.into(),
                     etag: asked.etag.into(),

@@ -15,7 +15,8 @@ const MAX_TOLD: usize = 1_000;
 pub(super) fn of(state: &State) -> wire::MissingModules {
     let mut found = Vec::new();
     for (tenant, slug, version, info) in state.versions() {
-        if let Some(reason) = info.module.lacking() {
+        // Nobody waits for the module of a version that is never run again.
+        if let Some(reason) = info.module.lacking().filter(|_| !info.is_revoked) {
             found.push(((tenant, slug, version), reason));
         }
     }

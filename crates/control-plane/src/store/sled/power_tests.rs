@@ -154,8 +154,8 @@ async fn a_database_that_cannot_be_used_is_moved_aside_and_made_again_with_nothi
     drop(open(other.path()).await);
     let database = folder.path().join("sled");
     let size = fs::read(database.join("db")).unwrap().len();
-    type Damage = Box<dyn Fn()>;
-    let damages: Vec<(&str, Damage)> = vec![
+    type Damage<'a> = Box<dyn Fn() + 'a>;
+    let damages: Vec<(&str, Damage<'_>)> = vec![
         ("zeros", Box::new(|| fs::write(database.join("db"), vec![0; size]).unwrap())),
         ("noise", Box::new(|| fs::write(database.join("db"), vec![0xA5; size]).unwrap())),
         ("no bytes", Box::new(|| fs::write(database.join("db"), b"").unwrap())),
