@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sluice_tests::{
+    control_plane,
     load::Load,
     rounds,
     trail::{self, Difference},
@@ -45,7 +46,7 @@ async fn edit(mut editor: Editor, pins: Pins, stop: CancellationToken) -> u32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plane_that_is_killed_loses_nothing() {
     let rounds = rounds(6, 50);
-    let mut world = World::start(2, &[]);
+    let mut world = World::start(2);
     let pins: Pins = Arc::new(Mutex::new(BTreeMap::from([(world.revision, VERSIONS[0])])));
     let stop = CancellationToken::new();
     let editing = tokio::spawn(edit(world.editor(), Arc::clone(&pins), stop.clone()));
@@ -112,7 +113,7 @@ async fn a_plane_that_is_killed_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_that_restarts_while_the_control_plane_is_dead_serves_and_keeps_audit() {
-    let mut world = World::start(2, &[]);
+    let mut world = World::start(2);
     let mut load = Load::start(&world.urls(), 2, TENANT, FLOW);
     load.answered_by_all(20).await;
     world.control.kill();
@@ -129,4 +130,20 @@ async fn an_executor_that_restarts_while_the_control_plane_is_dead_serves_and_ke
     let difference = trail::compare(&world.control.url("control"), TENANT, &answers, PATIENCE).await;
     println!("{} runs answered, before and without a control plane: {difference:?}", answers.len());
     assert_eq!(difference, Difference::default());
+}
+
+/// What the tests above rest on: that a single record which is lost without a word is found to be missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_that_the_spool_loses_is_noticed() {
+    let control = control_plane();
+    let url = control.url("control");
+    let hook = [("FAULT_INJECTION_SPOOL_LOSES_RECORD", "yes, lose record 7")];
+    let world = World::start_with(control, &url, 1, &hook);
+    let mut load = Load::start(&world.urls(), 2, TENANT, FLOW);
+    load.answered_by_all(100).await;
+    let answers = load.stop().await;
+    let difference = trail::compare(&url, TENANT, &answers, Duration::from_secs(3)).await;
+    println!("with the hook on, of {} answered runs: {difference:?}", answers.len());
+    assert_eq!(difference.missing.len(), 1, "{difference:?}");
+    assert_eq!((difference.doubled.len(), difference.other.len()), (0, 0), "{difference:?}");
 }

@@ -19,7 +19,7 @@ const EXECUTORS: usize = 3;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pin_is_everywhere_at_once_and_no_sign_in_runs_another() {
     let pins = rounds(100, 1000);
-    let world = World::start(EXECUTORS, &[]);
+    let world = World::start(EXECUTORS);
     let mut editor = world.editor();
     let mut load = Load::start(&world.urls(), 2, TENANT, FLOW);
     load.answered_by_all(20).await;
@@ -58,7 +58,7 @@ async fn a_pin_is_everywhere_at_once_and_no_sign_in_runs_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_is_published_pinned_and_running_at_once() {
-    let world = World::start(1, &[]);
+    let world = World::start(1);
     let control = world.control.url("control");
     let mut editor = world.editor();
     let (mut publishing, mut running) = (Vec::new(), Vec::new());

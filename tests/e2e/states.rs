@@ -25,7 +25,7 @@ const TRICKS: &[(Trick, Option<&str>)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoilt_state_is_refused_and_the_last_good_one_serves() {
-    let control = control_plane(&[]);
+    let control = control_plane();
     let meddler = Meddler::start(&control.url("control")).await;
     let world = World::start_with(control, meddler.url(), EXECUTORS, &[]);
     let mut editor = world.editor();

@@ -41,15 +41,22 @@ pub struct Server {
     data: TempDir,
     addresses: Value,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Server {
     /// Starts a binary with `--data` and free ports, and waits until it has bound them.
     pub fn start(name: &'static str, arguments: &[&str]) -> Server {
+        Server::start_in(name, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_in(name: &'static str, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        let variables: Vec<_> = variables.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
         let data = tempfile::Builder::new().prefix(name).tempdir().unwrap();
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        let child = spawn(name, data.path(), &arguments);
-        let mut server = Server { name, child, data, addresses: Value::Null, arguments };
+        let child = spawn(name, data.path(), &arguments, &variables);
+        let mut server = Server { name, child, data, addresses: Value::Null, arguments, variables };
         server.wait_for_addresses();
         server
     }
@@ -71,19 +78,8 @@ impl Server {
         }
         // Its own old file must not be taken for the new one's.
         std::fs::remove_file(self.data.path().join("addresses.json")).unwrap();
-        self.child = spawn(self.name, self.data.path(), &self.arguments);
+        self.child = spawn(self.name, self.data.path(), &self.arguments, &self.variables);
         self.wait_for_addresses();
-    }
-
-    /// The same with other arguments after those of the first start.
-    pub fn start_again_with(&mut self, more: &[&str]) {
-        self.arguments.extend(more.iter().map(|&a| a.to_owned()));
-        self.start_again();
-    }
-
-    /// The data folder.
-    pub fn data(&self) -> &Path {
-        self.data.path()
     }
 
     fn wait_for_addresses(&mut self) {
@@ -138,10 +134,11 @@ impl Server {
 }
 
 /// Starts a process. Its log goes on where the one before it ended.
-fn spawn(name: &str, data: &Path, arguments: &[String]) -> Child {
+fn spawn(name: &str, data: &Path, arguments: &[String], variables: &[(String, String)]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(data.join("log.txt")).unwrap();
     Command::new(binary(name))
         .args(arguments)
+        .envs(variables.iter().map(|(k, v)| (k, v)))
         .arg("--data")
         .arg(data)
         .stdin(Stdio::null())
@@ -171,14 +168,14 @@ fn pause() {
 /// Free ports, for either server.
 const FREE_PORTS: &[&str] = &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
 
-/// An executor of the control plane at `url`; `more` are further arguments.
-pub fn executor(url: &str, more: &[&str]) -> Server {
-    Server::start("sluice-executor", &[FREE_PORTS, &["--control-url", url], more].concat())
+/// An executor of the control plane at `url`, with these variables in its environment.
+pub fn executor(url: &str, variables: &[(&str, &str)]) -> Server {
+    Server::start_in("sluice-executor", &[FREE_PORTS, &["--control-url", url]].concat(), variables)
 }
 
-/// A control plane; `more` are further arguments.
-pub fn control_plane(more: &[&str]) -> Server {
-    Server::start("sluice-control-plane", &[FREE_PORTS, more].concat())
+/// A control plane.
+pub fn control_plane() -> Server {
+    Server::start("sluice-control-plane", FREE_PORTS)
 }
 
 /// One control plane and one executor, as separate processes, and a folder for packages.
@@ -194,7 +191,7 @@ pub struct Planes {
 impl Planes {
     /// Starts both and waits until the executor is connected.
     pub fn start() -> Planes {
-        let control = control_plane(&[]);
+        let control = control_plane();
         let executor = executor(&control.url("control"), &[]);
         Planes { control, executor, folder: TempDir::new().unwrap() }
     }

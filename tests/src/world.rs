@@ -31,17 +31,18 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything. `more` are arguments of the executors.
-    pub fn start(executors: usize, more: &[&str]) -> World {
-        let control = control_plane(&[]);
+    /// Starts everything.
+    pub fn start(executors: usize) -> World {
+        let control = control_plane();
         let url = control.url("control");
-        World::start_with(control, &url, executors, more)
+        World::start_with(control, &url, executors, &[])
     }
 
-    /// The same with a control plane that runs already, and that the executors know by the address `known_as`.
-    pub fn start_with(control: Server, known_as: &str, executors: usize, more: &[&str]) -> World {
+    /// The same with a control plane that runs already, that the executors know by the address `known_as`, and with variables
+    /// in the executors' environment.
+    pub fn start_with(control: Server, known_as: &str, executors: usize, variables: &[(&str, &str)]) -> World {
         let url = control.url("control");
-        let executors: Vec<Server> = (0..executors).map(|_| executor(known_as, more)).collect();
+        let executors: Vec<Server> = (0..executors).map(|_| executor(known_as, variables)).collect();
         let folder = TempDir::new().unwrap();
         let cli = Cli { control: url, executor: executors[0].url("executor"), tenant: TENANT.into() };
         cli.run(&["tenant", "create", TENANT]);
