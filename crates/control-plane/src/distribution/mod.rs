@@ -160,8 +160,15 @@ impl Distribution {
         Ok((row.value.revision, self.roster.wait(&asked, wait).await))
     }
 
+    /// How far a commit has come that revokes a version or turns a switch, likewise. Who comes from now on is told of it at
+    /// once, and not after a picture from before.
+    pub(crate) async fn judged(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
+        self.pictures.forget().await;
+        self.reach(tenant, commit, wait).await
+    }
+
     /// How far a commit of a tenant has come that needs no module, likewise.
-    pub(crate) async fn reach(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
+    async fn reach(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
         self.roster.wait(&Asked { tenant: tenant.clone(), commit, pins: BTreeSet::new() }, wait).await
     }
 }

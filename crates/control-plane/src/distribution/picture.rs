@@ -38,6 +38,11 @@ impl Pictures {
         Arc::new(Pictures { newest: Mutex::default() })
     }
 
+    /// The next who needs a picture gets one that is made from now on: something was said that nobody must begin without.
+    pub(super) async fn forget(&self) {
+        *self.newest.lock().await = None;
+    }
+
     /// A picture that has everything up to `floor` at least.
     pub(super) async fn get(
         self: &Arc<Pictures>,

@@ -157,7 +157,7 @@ impl CatalogEdge {
         let wait = convert::duration(wait, MAX_WAIT).ctx("wait")?;
         let asked = AskedMark { tenant, slug, version, on: true, etag, request_id };
         let (marked, since) = self.mark(&principal, Mark::Revoked, asked).await?;
-        let rollout = self.distribution.reach(&marked.version.tenant, since, wait).await;
+        let rollout = self.distribution.judged(&marked.version.tenant, since, wait).await;
         Ok(wire::RevokeVersionResponse {
             version: Some(shown(marked.version)?),
             warnings: to_wire_warnings(marked.warnings),

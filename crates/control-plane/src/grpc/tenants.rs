@@ -85,7 +85,7 @@ impl TenantEdge {
         let wait = convert::duration(asked.wait, MAX_WAIT).ctx("wait")?;
         let change = BreakGlass { tenant: tenant(&principal, &asked.tenant)?, on: asked.on, etag: asked.etag };
         let (tenant, since) = self.tenants.set_break_glass(&principal.name, &change, &asked.request_id).await?;
-        let rollout = self.distribution.reach(&tenant.tenant, since, wait).await;
+        let rollout = self.distribution.judged(&tenant.tenant, since, wait).await;
         Ok(wire::SetBreakGlassResponse { tenant: Some(to_wire(tenant)?), rollout: Some(to_wire_rollout(rollout)) })
     }
 

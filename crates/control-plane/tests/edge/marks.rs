@@ -165,7 +165,7 @@ async fn a_revoked_version_is_told_to_every_executor_and_comes_back_by_no_way() 
     let again = plane.catalog().revoke_version(request).await.unwrap().into_inner();
     assert_eq!(again.rollout, Some(types::Rollout { have: 1, waiting: 0 }));
     assert_eq!(plane.kinds("acme").await.iter().filter(|kind| *kind == "action.revoked").count(), 1);
-    // Whoever comes later is told, with the revision that pins it.
+    // Whoever comes later is told in its first state, with the revision that pins it.
     let mut late = Executor::connect(&plane, hello("e2")).await;
     assert_eq!(revoked(&late.applied().await), [("1.0.0".into(), true), ("1.0.1".into(), false)]);
     let fetch = wire::FetchFlowRevisionRequest { tenant: "acme".into(), flow: "login".into(), revision: 2 };

@@ -2,10 +2,11 @@
 
 use crate::edits::update;
 use crate::support::{Plane, assert_refused, attachment, gate, package};
-use crate::watching::{Executor, hello};
+use crate::watching::{Executor, hello, only};
 use jiff::SignedDuration;
 use sluice_api::control::v1 as control;
 use sluice_api::convert;
+use sluice_api::distribution::v1 as wire;
 use sluice_api::types::v1::{self as types, FlowChangeKind};
 use sluice_model::Code;
 
@@ -148,13 +149,14 @@ async fn a_deleted_flow_is_found_by_nobody_but_those_who_have_begun() {
     let far = plane.flows().get_rollout(rollout).await.unwrap().into_inner().rollout.unwrap();
     assert_eq!((far.have, far.waiting), (1, 0));
     // One that comes now is told what can still be executed, until it cannot.
-    let mut late = Executor::connect(&plane, hello("e2")).await;
+    let anew = |id: &str| wire::Hello { subscription: only(&["acme"]), ..hello(id) };
+    let mut late = Executor::connect(&plane, anew("e2")).await;
     assert_eq!(late.applied().await.revisions(), [("login".into(), 1, false), ("login".into(), 2, false)]);
     plane.clock.advance(SignedDuration::from_hours(24) - SignedDuration::from_nanos(1));
     plane.fetch(2).await.unwrap();
     plane.clock.advance(SignedDuration::from_nanos(1));
     assert_refused(plane.fetch(2).await, Code::FailedPrecondition, "FLOW_REVISION_EXPIRED", &[]);
-    let mut later = Executor::connect(&plane, hello("e3")).await;
+    let mut later = Executor::connect(&plane, anew("e3")).await;
     assert_eq!(later.applied().await.revisions(), []);
 }
 
