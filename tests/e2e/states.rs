@@ -66,6 +66,10 @@ async fn a_spoilt_state_is_refused_and_the_last_good_one_serves() {
 
         // And what comes rightly is taken.
         meddler.play(Trick::Honest);
+        while executors(&world).len() < EXECUTORS {
+            assert!(Instant::now() < until, "they do not come back after {trick:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let version = VERSIONS[number % 2];
         let (right, _) = editor.pin(version, &format!("right-{number}")).await;
         assert!(right.revision > saved.revision);

@@ -51,6 +51,7 @@ struct Line {
     in_flight: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
+    last_failure: Mutex<String>,
 }
 
 /// Callers at work. They stop when this is dropped.
@@ -112,7 +113,8 @@ impl Load {
                 self.told.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(crate::PATIENCE, wait).await.expect("every executor answers again");
+        let in_time = tokio::time::timeout(crate::PATIENCE, wait).await;
+        assert!(in_time.is_ok(), "not every executor answers again: {:#?}", self.lines);
     }
 
     /// The answers so far.
@@ -169,10 +171,14 @@ impl Caller {
             line.in_flight.fetch_add(1, Relaxed);
             let answer = self.client.execute(request).await;
             line.in_flight.fetch_sub(1, Relaxed);
-            let Ok(answer) = answer else {
-                line.failed.fetch_add(1, Relaxed);
-                tokio::time::sleep(REST).await;
-                continue;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(status) => {
+                    line.failed.fetch_add(1, Relaxed);
+                    *line.last_failure.lock().unwrap() = status.to_string();
+                    tokio::time::sleep(REST).await;
+                    continue;
+                }
             };
             let answer = answer.into_inner();
             let ran = answer.state.as_ref().and_then(|s| s.fields.get("ran")).and_then(|v| v.kind.as_ref());

@@ -2,13 +2,13 @@
 
 use crate::load::channel;
 use sluice_api::distribution::v1::{
-    FetchBundleRequest, FetchFlowRevisionRequest, FetchFlowRevisionResponse, IngestRequest, IngestResponse, State,
+    FetchBundleRequest, FetchFlowRevisionRequest, FetchFlowRevisionResponse, IngestRequest, IngestResponse, Resource,
     WatchRequest, WatchResponse,
     audit_ingest_service_client::AuditIngestServiceClient,
     audit_ingest_service_server::{AuditIngestService, AuditIngestServiceServer},
     distribution_service_client::DistributionServiceClient,
     distribution_service_server::{DistributionService, DistributionServiceServer},
-    resource::Resource,
+    resource::Resource as Kind,
     watch_response::Message,
 };
 use std::{
@@ -36,15 +36,15 @@ pub enum Trick {
     Half,
     /// The stream is cut after the first part of a state.
     Cut,
-    /// A state that was applied before comes again instead.
+    /// What a state says is what was said long before: another revision is the newest again.
     Old,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     trick: Trick,
-    /// The first state that passed with something in it, not being a full one.
-    old: Option<State>,
+    /// What the first state said that had a revision in it.
+    old: Option<Vec<Resource>>,
     played: u64,
 }
 
@@ -93,11 +93,12 @@ impl Plan {
     /// What becomes of a message, and whether the stream is cut after it.
     fn pass(&mut self, mut response: WatchResponse) -> (WatchResponse, bool) {
         let Some(Message::State(state)) = &mut response.message else { return (response, false) };
-        if self.old.is_none() && !state.full && state.last && !state.upserts.is_empty() {
-            self.old = Some(state.clone());
+        let has_revision = state.upserts.iter().any(|r| matches!(r.resource, Some(Kind::FlowRevision(_))));
+        if self.old.is_none() && has_revision {
+            self.old = Some(state.upserts.clone());
         }
         let revision = state.upserts.iter_mut().find_map(|upsert| match &mut upsert.resource {
-            Some(Resource::FlowRevision(revision)) if revision.newest => revision.flow.as_mut(),
+            Some(Kind::FlowRevision(revision)) if revision.newest => revision.flow.as_mut(),
             _ => None,
         });
         let mut cut = false;
@@ -112,7 +113,7 @@ impl Plan {
                 state.last = false;
                 cut = true;
             }
-            (Trick::Old, Some(_)) => *state = self.old.clone().expect("a state has passed before"),
+            (Trick::Old, Some(_)) => state.upserts = self.old.clone().expect("a revision has passed before"),
         }
         self.played += 1;
         (response, cut)

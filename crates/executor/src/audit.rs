@@ -241,7 +241,15 @@ impl Audit {
             self.queue.work(self);
             return Ok(());
         };
-        self.missed(tenant, handed.frames.count(), &error).map(|_counted| ())
+        let missed = self.missed(tenant, handed.frames.count(), &error);
+        match handed.reply {
+            // Whoever asked is told there, also that it was counted and no more.
+            Some(reply) => drop(reply.send(missed)),
+            None => {
+                missed?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what was handed over, on a thread that may wait. The answer is who has to be told, and what.

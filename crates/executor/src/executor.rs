@@ -177,6 +177,7 @@ impl Executor {
             subscription,
             silence: Duration::from_millis(config.subscription.silence_ms),
             wants_full: false.into(),
+            put_off: 0.into(),
             ready,
             metrics: Arc::clone(&metrics),
             stop: stop.clone(),

@@ -75,12 +75,17 @@ impl Module {
         !self.is_prepared.load(Ordering::Relaxed)
     }
 
+    /// It counts as one that nobody has asked for: the state that needs it will come again.
+    pub(crate) fn begin_anew(&self) {
+        self.is_prepared.store(false, Ordering::Relaxed);
+    }
+
     /// Why it cannot be had, where it was tried and is not there.
     pub(crate) fn lacking(&self) -> Option<Arc<String>> {
         self.lacking.load_full()
     }
 
-    /// Whether it was tried and is not tried again for a while.
+    /// Whether it was tried, is at fault itself, and is not tried again for a while.
     pub(crate) fn is_resting(&self) -> bool {
         self.loading.lock().is_resting(Instant::now())
     }

@@ -37,7 +37,7 @@ use sluice_serve::Condition;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -62,6 +62,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often modules are tried again that could not be had.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// How often in a row a state is put off because the control plane was away before what it needs could be had. One that can be
+/// heard and still does not have it must not hold back everything else for ever.
+const MAX_PUT_OFF: u32 = 3;
 /// The most tenants that are let go at once.
 const MAX_LET_GO: usize = 1_000;
 
@@ -80,6 +83,8 @@ pub(crate) struct Watcher {
     pub(crate) silence: Duration,
     /// Everything was asked for, and did not come yet.
     pub(crate) wants_full: AtomicBool,
+    /// How often in a row a state was put off.
+    pub(crate) put_off: AtomicU32,
     /// Holds once there is a state to serve.
     pub(crate) ready: Condition,
     pub(crate) metrics: Arc<Metrics>,
@@ -95,6 +100,20 @@ struct Voice {
 
 /// Why a stream ends.
 struct Ended(String);
+
+/// Why a state is not applied.
+enum Unapplied {
+    /// It cannot be.
+    Refused(Refused),
+    /// The control plane went away before what it needs could be had. It comes again, and the one before serves until then.
+    TooEarly,
+}
+
+impl From<Refused> for Unapplied {
+    fn from(refused: Refused) -> Unapplied {
+        Unapplied::Refused(refused)
+    }
+}
 
 impl Watcher {
     /// Watches until it is stopped.
@@ -225,7 +244,7 @@ impl Watcher {
                 let as_of = Timestamp::now();
                 self.apply(parts, Origin::Heard).await.inspect(|()| self.catalog.current_at(as_of))
             }
-            Err(refused) => Err(refused),
+            Err(refused) => Err(refused.into()),
         };
         match applied {
             Ok(()) => {
@@ -238,7 +257,10 @@ impl Watcher {
                 voice.say(Said::Ack(wire::Ack { cursor })).await?;
                 self.ask(voice).await
             }
-            Err(refused) => {
+            Err(Unapplied::TooEarly) => {
+                Err(Ended("it went away before what its state needs could be had; the state before serves on".into()))
+            }
+            Err(Unapplied::Refused(refused)) => {
                 let send_full = refused.wants_full();
                 self.wants_full.fetch_or(send_full, Ordering::Relaxed);
                 let Refused { cause, reason, resource } = refused;
@@ -257,7 +279,7 @@ impl Watcher {
     }
 
     /// Makes a state the one that serves, with its modules, or says why it cannot be.
-    async fn apply(&self, parts: Vec<wire::State>, origin: Origin) -> Result<(), Refused> {
+    async fn apply(&self, parts: Vec<wire::State>, origin: Origin) -> Result<(), Unapplied> {
         let (catalog, full) = (Arc::clone(&self.catalog), parts.first().is_some_and(|p| p.full));
         // A large state takes a while to read: not on a worker that sign-ins wait for.
         let planned = tokio::task::spawn_blocking(move || {
@@ -285,7 +307,12 @@ impl Watcher {
         });
         let lost = |_| Refused::new(Cause::Internal, "planning the state ended without an answer");
         let (state, touched, removed, as_it_came) = planned.await.map_err(lost)??;
-        self.prepare(&state).await;
+        let late = self.prepare(&state).await;
+        if origin == Origin::Heard && !late.is_empty() && self.put_off.fetch_add(1, Ordering::Relaxed) < MAX_PUT_OFF {
+            late.iter().for_each(|module| module.begin_anew());
+            return Err(Unapplied::TooEarly);
+        }
+        self.put_off.store(0, Ordering::Relaxed);
         // Before it serves: who was told that it does finds it again after a restart.
         self.last.keep(as_it_came).await;
         let (tenants, revisions) = state.counts();
@@ -310,12 +337,13 @@ impl Watcher {
         });
     }
 
-    /// Has every module made that was never asked for yet, before a sign-in needs it.
-    async fn prepare(&self, state: &State) {
+    /// Has every module made that was never asked for yet, before a sign-in needs it. The answer is those that could not be
+    /// had because the control plane is away.
+    async fn prepare(&self, state: &State) -> Vec<Arc<Module>> {
         let new = state.modules().filter(|(_, module)| module.is_new());
         let new: Vec<_> = new.map(|(tenant, module)| (tenant.clone(), Arc::clone(module))).collect();
         let makes = futures_util::stream::iter(new).map(|(tenant, module)| make(self.modules.clone(), tenant, module));
-        makes.buffer_unordered(MODULES_AT_ONCE).collect::<()>().await;
+        makes.buffer_unordered(MODULES_AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
     /// Tells which modules cannot be had, where that has changed.
@@ -387,7 +415,7 @@ impl Watcher {
             connected_executors,
             ..Default::default()
         };
-        if let Err(refused) = self.apply(vec![change], Origin::Own).await {
+        if let Err(Unapplied::Refused(refused)) = self.apply(vec![change], Origin::Own).await {
             tracing::error!(error = refused.reason, "idle tenants cannot be let go");
             return Ok(());
         }
@@ -413,16 +441,19 @@ struct House {
     trying: Option<JoinHandle<()>>,
 }
 
-/// Has a module made, with some patience for a control plane that stumbles.
-async fn make(modules: Modules, tenant: Slug, module: Arc<Module>) {
+/// Has a module made, with some patience for a control plane that stumbles. The answer is the module, where the control plane
+/// is away.
+async fn make(modules: Modules, tenant: Slug, module: Arc<Module>) -> Option<Arc<Module>> {
     for attempt in 1..=ATTEMPTS {
         match modules.load(&tenant, &module).await {
-            Ok(_) => return,
+            Ok(_) => return None,
             // It will be tried again later, and when it is asked for.
-            Err(_) if attempt == ATTEMPTS || module.is_resting() => return,
+            Err(_) if module.is_resting() => return None,
+            Err(_) if attempt == ATTEMPTS => break,
             Err(_) => sleep(PAUSE).await,
         }
     }
+    Some(module)
 }
 
 impl Voice {

@@ -16,6 +16,9 @@ use std::{
 /// How long a bundle that cannot be made into a module is not tried again.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
+/// How long one is not asked for again of a control plane that is away: sign-ins that need it must not each call it.
+const REST_WHILE_AWAY: Duration = Duration::from_millis(150);
+
 /// Where bundles come from when the cache folder lacks them.
 pub(crate) trait Source: Send + Sync + std::fmt::Debug {
     /// The canonical bytes of a bundle that the tenant has published; not checked yet. The error is for the log and for
@@ -55,6 +58,12 @@ impl NotLoaded {
         NotLoaded { failure, of: Some(tenant.clone()), transient }
     }
 
+    /// Whether it is too early to try again.
+    fn is_recent(&self, at: Instant, now: Instant) -> bool {
+        let rest = if self.transient { REST_WHILE_AWAY } else { REST_AFTER_FAILURE };
+        now.saturating_duration_since(at) < rest
+    }
+
     /// Whether it answers this tenant.
     fn answers(&self, tenant: &Slug) -> bool {
         self.of.as_ref().is_none_or(|of| of == tenant)
@@ -78,7 +87,7 @@ impl std::fmt::Debug for Loading {
 
 impl Loading {
     pub(super) fn is_resting(&self, now: Instant) -> bool {
-        self.failed.iter().any(|(at, _)| now.saturating_duration_since(*at) < REST_AFTER_FAILURE)
+        self.failed.iter().any(|(at, failed)| !failed.transient && failed.is_recent(*at, now))
     }
 }
 
@@ -87,7 +96,8 @@ impl Modules {
     /// end, also when all of them give up.
     ///
     /// # Errors
-    /// `unavailable`, with the reason. A bundle that cannot be made into a module is not tried again for 30 s.
+    /// `unavailable`, with the reason. A bundle that cannot be made into a module is not tried again for 30 s, one that could
+    /// not be fetched because the control plane is away not for 150 ms.
     pub(crate) async fn load(&self, tenant: &Slug, module: &Arc<Module>) -> Result<Arc<Snapshot>, Failure> {
         module.is_prepared.store(true, Ordering::Relaxed);
         loop {
@@ -96,7 +106,8 @@ impl Modules {
             }
             let load = {
                 let mut loading = module.loading.lock();
-                loading.failed.retain(|(at, _)| at.elapsed() < REST_AFTER_FAILURE);
+                let now = Instant::now();
+                loading.failed.retain(|(at, failed)| failed.is_recent(*at, now));
                 if let Some((_, failed)) = loading.failed.iter().find(|(_, failed)| failed.answers(tenant)) {
                     return Err(failed.failure.clone());
                 }
@@ -151,10 +162,8 @@ impl Modules {
         module.lacking.store(Some(Arc::new(failed.failure.message.clone())));
         self.0.metrics.module_failed();
         tracing::warn!(%tenant, bundle = %module.digest, error = failed.failure.message, "a module cannot be had");
-        if !failed.transient {
-            loading.failed.retain(|(_, before)| before.of != failed.of);
-            loading.failed.push((Instant::now(), failed.clone()));
-        }
+        loading.failed.retain(|(_, before)| before.of != failed.of);
+        loading.failed.push((Instant::now(), failed.clone()));
         Err(failed)
     }
 
