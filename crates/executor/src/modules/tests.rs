@@ -277,9 +277,12 @@ async fn what_the_control_plane_cannot_send_now_is_tried_again_soon_and_not_by_e
     assert!(bench.shelf.asked() < 100, "asked {} times for 1,000 sign-ins", bench.shelf.asked());
     assert!(!module.is_resting(), "it is not at fault itself");
     bench.shelf.refuses.store(false, Ordering::SeqCst);
-    while bench.load(&module).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let rested = async {
+        while bench.load(&module).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), rested).await.unwrap();
 }
 
 #[tokio::test]
