@@ -1,5 +1,8 @@
 //! What a state is made of, read from the store.
 
+#[cfg(test)]
+mod tests;
+
 use crate::catalogue::Catalogue;
 use crate::flows::{FlowHead, GoneFlow, find_head, find_revision, replaced_at};
 use crate::keys;
@@ -106,6 +109,10 @@ impl Resources {
 
     /// Everything of a flow that can be executed: its newest revision, unless it was deleted, and `also` those of its
     /// former ones. The versions that they pin stand before them, unless they were told already.
+    ///
+    /// The flow is what its head is when this begins, also where it is edited meanwhile: a revision that is replaced while
+    /// it is read is still told as the newest. Told as a former one it would leave the flow without a newest one, until the
+    /// next change is told.
     pub(super) async fn flow(
         &self,
         tenant: &Slug,
@@ -115,14 +122,19 @@ impl Resources {
     ) -> Result<Vec<Resource>, Error> {
         let newest = find_head(&self.shared, tenant, flow).await?.map(|head| head.value.revision);
         let mut numbers = match also {
-            Also::All => self.executable(tenant, flow, newest).await?,
-            Also::These(numbers) => numbers.iter().copied().filter(|number| Some(*number) != newest).collect(),
+            Also::All => self.executable(tenant, flow).await?,
+            Also::These(numbers) => numbers.iter().copied().collect(),
         };
+        numbers.retain(|number| newest.is_none_or(|newest| *number < newest));
         numbers.extend(newest);
         let mut found = Vec::new();
         for number in numbers {
             let Some(row) = find_revision(&self.shared, tenant, flow, number).await? else { continue };
-            for resource in self.revision(row.value).await?.unwrap_or_default() {
+            let replaced = match newest == Some(number) {
+                true => None,
+                false => replaced_at(&self.shared, tenant, flow, number).await?,
+            };
+            for resource in self.with_pins(row.value, replaced).await?.unwrap_or_default() {
                 match &resource {
                     Resource::Version(v) if !told.insert((v.tenant.clone(), v.slug.clone(), v.version.clone())) => {}
                     _ => found.push(resource),
@@ -133,7 +145,7 @@ impl Resources {
     }
 
     /// The former revisions that can still be executed, oldest first.
-    async fn executable(&self, tenant: &Slug, flow: &Slug, newest: Option<u64>) -> Result<Vec<u64>, Error> {
+    async fn executable(&self, tenant: &Slug, flow: &Slug) -> Result<Vec<u64>, Error> {
         let mut found = Vec::new();
         let mut after = None;
         loop {
@@ -149,8 +161,8 @@ impl Resources {
                         found.reverse();
                         return Ok(found);
                     }
-                    Some(number) if Some(number) != newest => found.push(number),
-                    _ => {}
+                    Some(number) => found.push(number),
+                    None => {}
                 }
             }
             match page.next {
@@ -165,8 +177,16 @@ impl Resources {
 
     /// A revision after the versions that it pins, each once; `None` where it has expired.
     pub(super) async fn revision(&self, revision: FlowRevision) -> Result<Option<Vec<Resource>>, Error> {
-        let (tenant, flow) = (&revision.tenant, &revision.flow);
-        let replaced = replaced_at(&self.shared, tenant, flow, revision.revision).await?;
+        let replaced = replaced_at(&self.shared, &revision.tenant, &revision.flow, revision.revision).await?;
+        self.with_pins(revision, replaced).await
+    }
+
+    async fn with_pins(
+        &self,
+        revision: FlowRevision,
+        replaced: Option<Timestamp>,
+    ) -> Result<Option<Vec<Resource>>, Error> {
+        let tenant = &revision.tenant;
         if replaced.is_some_and(|replaced| self.expired(replaced)) {
             return Ok(None);
         }

@@ -7,6 +7,7 @@
 
 use crate::{files, telemetry::Metrics};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sluice_model::Bundle;
 use sluice_sandbox::{Engine, EngineIdentity, Snapshot, SnapshotError};
 use std::{
@@ -30,6 +31,15 @@ const SWEEP_SHIFT: u32 = 4;
 /// A file that was not finished for so long is nobody's any more.
 const HALF_LIFE: Duration = Duration::from_secs(3_600);
 
+/// What was found in a file.
+enum Checked<T> {
+    Good(T),
+    /// Another engine's.
+    NotOurs,
+    /// What is wrong with it.
+    Bad(&'static str),
+}
+
 /// The cache folder. Cheap to clone; everything blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(Arc<Folders>);
@@ -47,6 +57,8 @@ struct Folders {
     bytes: AtomicU64,
     /// When it is worth another sweep: where flows need more than the bound, not at every file.
     sweep_above: AtomicU64,
+    /// Held while a file is put in its place or set aside, so that nobody sets aside what somebody else has made anew.
+    places: Mutex<()>,
     metrics: Arc<Metrics>,
 }
 
@@ -68,6 +80,7 @@ impl Store {
             max_bytes,
             bytes: AtomicU64::new(0),
             sweep_above: AtomicU64::new(max_bytes),
+            places: Mutex::default(),
             metrics,
         };
         fs::create_dir_all(&folders.bundles)?;
@@ -77,28 +90,40 @@ impl Store {
 
     /// The bundle of this digest.
     pub(crate) fn bundle(&self, digest: &str) -> Option<Bytes> {
-        let path = self.0.bundles.join(digest);
-        let bytes = read(&path)?;
-        if Bundle::digest(&bytes) == digest {
-            return Some(bytes.into());
-        }
-        self.set_aside(&path, "its bytes are not those that its name says");
-        None
+        self.checked(&self.0.bundles.join(digest), |bytes| {
+            let is_it = Bundle::digest(&bytes) == digest;
+            if is_it { Checked::Good(bytes.into()) } else { Checked::Bad("its bytes are not those that its name says") }
+        })
     }
 
     /// The snapshot that this engine made of the bundle.
     pub(crate) fn snapshot(&self, engine: &Engine, digest: &str) -> Option<Snapshot> {
-        let path = self.0.snapshots.join(digest);
-        let bytes = read(&path)?;
-        let Some(snapshot) = bytes.strip_prefix(head(digest).as_bytes()) else {
-            self.set_aside(&path, "it does not say that it is this bundle's");
-            return None;
-        };
-        match Snapshot::from_bytes(engine, snapshot) {
-            Ok(snapshot) => Some(snapshot),
-            Err(SnapshotError::OtherEngine) => None,
-            Err(SnapshotError::Damaged) => {
-                self.set_aside(&path, "its bytes do not check");
+        self.checked(&self.0.snapshots.join(digest), |bytes| {
+            let Some(snapshot) = bytes.strip_prefix(head(digest).as_bytes()) else {
+                return Checked::Bad("it does not say that it is this bundle's");
+            };
+            match Snapshot::from_bytes(engine, snapshot) {
+                Ok(snapshot) => Checked::Good(snapshot),
+                Err(SnapshotError::OtherEngine) => Checked::NotOurs,
+                Err(SnapshotError::Damaged) => Checked::Bad("its bytes do not check"),
+            }
+        })
+    }
+
+    /// What a file holds. One that does not check is set aside, once: who finds it bad looks again while nobody else puts
+    /// files in their places, and believes what has been made anew meanwhile.
+    fn checked<T>(&self, path: &Path, check: impl Fn(Vec<u8>) -> Checked<T>) -> Option<T> {
+        match check(read(path)?) {
+            Checked::Good(found) => return Some(found),
+            Checked::NotOurs => return None,
+            Checked::Bad(_) => {}
+        }
+        let _alone = self.0.places.lock();
+        match check(read(path)?) {
+            Checked::Good(found) => Some(found),
+            Checked::NotOurs => None,
+            Checked::Bad(reason) => {
+                self.set_aside(path, reason);
                 None
             }
         }
@@ -113,6 +138,7 @@ impl Store {
     }
 
     fn keep(&self, path: &Path, bytes: &[u8]) {
+        let _alone = self.0.places.lock();
         match files::replace(path, bytes, files::Force::Nothing) {
             Ok(()) => {
                 self.0.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -194,4 +220,33 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 
 fn head(digest: &str) -> String {
     format!("{MAGIC}{digest}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_was_made_anew_while_it_was_found_damaged_is_not_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = EngineIdentity { engine: "engine".into(), base_image: "image".into() };
+        let store = Store::open(folder.path(), &identity, 1 << 20, Metrics::for_tests()).unwrap();
+        let path = folder.path().join("bundles/one");
+        fs::write(&path, "damaged").unwrap();
+        let looks = Cell::new(0);
+        let found = store.checked(&path, |bytes| {
+            looks.set(looks.get() + 1);
+            if bytes == b"good" {
+                return Checked::Good(bytes);
+            }
+            // Somebody else has found it too, and is done with it.
+            fs::write(&path, "good").unwrap();
+            Checked::Bad("it is not good")
+        });
+        assert_eq!((found.as_deref(), looks.get()), (Some(&b"good"[..]), 2));
+        assert!(!folder.path().join("damaged").exists());
+        assert_eq!(store.0.metrics.damaged(), 0);
+    }
 }
