@@ -49,6 +49,7 @@ no_breaking_proto() {
 step "set-up: packages" need_system_packages
 step "set-up: Rust" need_rust
 step "set-up: buf and cargo-deny" need_check_tools
+step "set-up: node, TypeScript, esbuild" need_node_tools
 
 step "format: Rust" cargo fmt --all --check
 step "format: guest" cargo fmt --manifest-path crates/guest/Cargo.toml --check

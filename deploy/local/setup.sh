@@ -83,3 +83,19 @@ need_check_tools() {
     PATH="$tools/bin:$PATH"
     export PATH
 }
+
+# What the tests of packages for authors need: node, and the npm packages of tests/types, in a folder of the build's own.
+need_node_tools() {
+    if ! command -v node >/dev/null 2>&1; then install_packages nodejs; fi
+    if ! command -v npm >/dev/null 2>&1; then install_packages npm; fi
+    TESTS_NPM="$PWD/target/npm-$(cksum <tests/types/package-lock.json | cut -d' ' -f1)"
+    if [ ! -e "$TESTS_NPM/ready" ]; then
+        say "installing the npm packages of tests/types"
+        rm -rf "$TESTS_NPM"
+        mkdir -p "$TESTS_NPM"
+        cp tests/types/package.json tests/types/package-lock.json "$TESTS_NPM/"
+        (cd "$TESTS_NPM" && npm ci --no-audit --no-fund --loglevel=error)
+        : >"$TESTS_NPM/ready"
+    fi
+    export TESTS_NPM
+}

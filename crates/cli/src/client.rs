@@ -10,7 +10,7 @@ use sluice_api::{
     executor::v1::execution_service_client::ExecutionServiceClient,
 };
 use sluice_model::{Code, Error};
-use std::time::Duration;
+use std::{ffi::OsString, sync::OnceLock, time::Duration};
 use tonic::{
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
@@ -61,6 +61,13 @@ pub(crate) fn url(text: &str) -> Result<Uri, String> {
 }
 
 impl ControlUrl {
+    /// A control plane at an address.
+    pub(crate) fn at(address: std::net::SocketAddr) -> ControlUrl {
+        let url = Uri::builder().scheme("http").authority(address.to_string()).path_and_query("/").build();
+        // An address and a port are an authority.
+        ControlUrl { control_url: url.unwrap_or_default() }
+    }
+
     async fn dial(&self) -> Result<Wire, Stop> {
         dial(&self.control_url, "control plane", "SLUICE_CONTROL_URL").await
     }
@@ -95,7 +102,7 @@ impl ExecutorUrl {
 
 /// Connects to a server.
 pub(crate) async fn dial(url: &Uri, what: &str, variable: &str) -> Result<Wire, Stop> {
-    let bearer = Bearer::from_environment()?;
+    let bearer = Bearer::of_caller()?;
     let channel = connect(url).await.map_err(|cause| {
         let url = url.to_string();
         let url = url.trim_end_matches('/');
@@ -117,14 +124,24 @@ pub(crate) async fn connect(url: &Uri) -> Result<Channel, String> {
     })
 }
 
-/// Sends the token of `SLUICE_TOKEN`, where there is one.
+/// Sends the token of `SLUICE_TOKEN`, or of the profile, where there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
+/// The profile's token. It is no argument, so that it is in no help and in no text of a mistake.
+static KEPT: OnceLock<String> = OnceLock::new();
+
 impl Bearer {
+    /// The token to send where the environment names none.
+    pub(crate) fn keep(token: String) {
+        // Main does so once, before any verb runs.
+        let _first = KEPT.set(token);
+    }
+
     /// There is no flag for it: what is typed as a flag is in the shell's history and in the list of processes.
-    fn from_environment() -> Result<Bearer, Stop> {
-        let Some(token) = std::env::var_os("SLUICE_TOKEN").filter(|t| !t.is_empty()) else {
+    fn of_caller() -> Result<Bearer, Stop> {
+        let set = std::env::var_os("SLUICE_TOKEN").filter(|t| !t.is_empty());
+        let Some(token) = set.or_else(|| KEPT.get().map(OsString::from)) else {
             return Ok(Bearer(None));
         };
         let header = token.to_str().and_then(|t| format!("Bearer {t}").parse::<MetadataValue<Ascii>>().ok());

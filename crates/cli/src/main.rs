@@ -10,36 +10,58 @@
 mod bench;
 mod client;
 mod file;
+mod lessons;
+mod next;
+mod profile;
+#[cfg(test)]
+mod reference;
 mod screen;
 mod starter;
 mod stop;
 mod trial;
+mod usage;
 mod verbs;
 mod view;
+mod watch;
 
-use crate::{screen::Screen, stop::Stop, verbs::Cli};
-use clap::Parser as _;
-use std::process::ExitCode;
+use crate::{profile::Chosen, screen::Screen, stop::Stop, verbs::Cli};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
     // A compiler child is this very binary under a hidden name: it must get its turn before anything else is set up.
     sluice_compiler::run_child_if_asked();
-    let cli = Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Before the arguments are read it is not known whether they ask for JSON; whoever writes the flag means it.
+    let early = Screen::of_process(arguments.iter().any(|argument| argument == "--json"));
+    let chosen = match Chosen::load(&arguments, |name| std::env::var_os(name)) {
+        Ok(chosen) => chosen,
+        Err(stop) => return early.stopped(&stop),
+    };
+    let command = chosen.fill(lessons::teach(Cli::command()));
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return usage::told(&error, &early),
+    };
+    if let Some(token) = chosen.profile().token {
+        client::Bearer::keep(token);
+    }
     let screen = Screen::of_process(cli.json);
-    match run(cli, &screen) {
+    match run(cli, chosen, &screen) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => screen.stopped(&stop),
     }
 }
 
-fn run(cli: Cli, screen: &Screen) -> Result<(), Stop> {
+fn run(cli: Cli, chosen: Chosen, screen: &Screen) -> Result<(), Stop> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = cli.command.worker_threads() {
         builder.worker_threads(threads);
     }
     let runtime =
         builder.enable_all().build().map_err(|e| Stop::local("RUNTIME", format!("no threads to run on: {e}")))?;
-    let done = runtime.block_on(cli.command.run(screen));
+    let done = runtime.block_on(cli.command.run(chosen, screen));
     // What still runs (a spinner, a connection that lingers) must not keep a finished command.
     runtime.shutdown_background();
     done

@@ -1,6 +1,9 @@
 //! The screen: JSON for scripts, or text for people. Colour, progress and hints are for terminals alone.
 
-use crate::stop::{Refusal, Stop, Told};
+use crate::{
+    next,
+    stop::{Refusal, Stop, Told},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
@@ -113,6 +116,24 @@ impl Screen {
         let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
+    /// Whether answers are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person can be asked: they see what is told, and what they type is read.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.errors.hints && !self.json && io::stdin().is_terminal()
+    }
+
+    /// Tells on standard error what to do next.
+    pub(crate) fn next(&self, text: &str) {
+        if !self.json {
+            let mut err = io::stderr().lock();
+            let _closed = writeln!(err, "{} {}", self.errors.faint("next:"), printable(text));
+        }
+    }
+
     /// Tells a warning on standard error; under `--json` it is in the answer instead.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
@@ -128,7 +149,15 @@ impl Screen {
             let _closed = if self.json {
                 err.write_all(line(&serde_json::json!({ "error": Refusal::from(&**error) })).as_bytes())
             } else {
-                writeln!(err, "{} {}", self.errors.bad("error:"), printable(&Told(error).to_string()))
+                let next = next::after(error).map(|next| format!("\n{} {next}", self.errors.faint("next:")));
+                let next = next.unwrap_or_default();
+                writeln!(
+                    err,
+                    "{} {}{}",
+                    self.errors.bad("error:"),
+                    printable(&Told(error).to_string()),
+                    printable(&next)
+                )
             };
         }
         ExitCode::from(stop.exit)

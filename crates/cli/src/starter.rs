@@ -8,28 +8,73 @@ use sluice_model::Slug;
 pub(crate) enum Starter {
     /// An Action that continues every sign-in
     Empty,
+    /// Sends users to a form that asks for what is missing of their profile
+    ProfileRedirect,
+    /// Blocks sign-ins, or demands MFA, by country or network
+    GeoBlock,
+    /// Lets in members of some organizations alone, and puts their role into the token
+    OrganizationCheck,
+    /// Uses a package of npm, bundled by esbuild
+    NpmBundle,
 }
 
-/// What every TypeScript package has besides: types for the editor, and what version control leaves out.
-const COMMON: &[(&str, &str)] = &[
-    ("tsconfig.json", include_str!("../starters/tsconfig.json")),
-    ("types/sluice.d.ts", include_str!("../starters/sluice.d.ts")),
-    (".gitignore", include_str!("../starters/gitignore")),
-];
+impl Starter {
+    /// Its name, as `--starter` takes it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
 
-const EMPTY: &[(&str, &str)] = &[
-    ("action.toml", include_str!("../starters/empty/action.toml")),
-    ("src/index.ts", include_str!("../starters/empty/src/index.ts")),
-    ("tests/continues.json", include_str!("../starters/empty/tests/continues.json")),
-];
+    /// What it does.
+    pub(crate) fn about(self) -> String {
+        let help = self.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string));
+        help.unwrap_or_default()
+    }
+}
+
+/// A file: its path in the package, and its text.
+type File = (&'static str, &'static str);
+
+/// What every TypeScript package has besides: types for the editor, and what version control leaves out.
+const TYPES: File = ("types/sluice.d.ts", include_str!("../starters/sluice.d.ts"));
+const TSCONFIG: File = ("tsconfig.json", include_str!("../starters/tsconfig.json"));
+const GITIGNORE: File = (".gitignore", include_str!("../starters/gitignore"));
+
+/// Files of a starter, from its folder.
+macro_rules! files {
+    ($folder:literal: $($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../starters/", $folder, "/", $path)))),+]
+    };
+}
+
+const EMPTY: &[File] = files!("empty": "action.toml", "src/index.ts", "tests/continues.json");
+const PROFILE_REDIRECT: &[File] = files!(
+    "profile-redirect": "action.toml", "schema.json", "src/index.ts", "src/fields.ts", "tests/asks.json", "tests/continues.json",
+);
+const GEO_BLOCK: &[File] = files!(
+    "geo-block": "action.toml", "schema.json", "src/index.ts", "src/place.ts", "tests/answers.json", "tests/places.json",
+);
+const ORGANIZATION_CHECK: &[File] = files!(
+    "organization-check": "action.toml", "schema.json", "src/index.ts", "src/memberships.ts", "tests/members.json",
+    "tests/outsiders.json",
+);
+const NPM_BUNDLE: &[File] = files!(
+    "npm-bundle": "action.toml", "schema.json", "package.json", "README.md", "src/index.ts", "src/networks.ts",
+    "tests/networks.json", "tsconfig.json",
+);
+const NPM_GITIGNORE: File = (".gitignore", include_str!("../starters/npm-bundle/gitignore"));
 
 /// The files of a package with this slug, by their path in it.
 pub(crate) fn files(starter: Starter, slug: &Slug) -> Vec<(&'static str, String)> {
-    let own = match starter {
-        Starter::Empty => EMPTY,
+    let (own, common): (&[File], &[File]) = match starter {
+        Starter::Empty => (EMPTY, &[TSCONFIG, TYPES, GITIGNORE]),
+        Starter::ProfileRedirect => (PROFILE_REDIRECT, &[TSCONFIG, TYPES, GITIGNORE]),
+        Starter::GeoBlock => (GEO_BLOCK, &[TSCONFIG, TYPES, GITIGNORE]),
+        Starter::OrganizationCheck => (ORGANIZATION_CHECK, &[TSCONFIG, TYPES, GITIGNORE]),
+        // It has two of them of its own.
+        Starter::NpmBundle => (NPM_BUNDLE, &[TYPES, NPM_GITIGNORE]),
     };
     let fill = |text: &str| text.replace("{{slug}}", slug.as_str()).replace("{{name}}", &name(slug));
-    own.iter().chain(COMMON).map(|(path, text)| (*path, fill(text))).collect()
+    own.iter().chain(common).map(|(path, text)| (*path, fill(text))).collect()
 }
 
 /// `domain-check` is `Domain check` for people.
@@ -45,13 +90,16 @@ mod tests {
     use sluice_model::{Manifest, case::Case};
 
     #[test]
-    fn an_empty_package_has_no_mistake() {
-        let files = files(Starter::Empty, &Slug::parse("domain-check").unwrap());
-        let text = |path: &str| &files.iter().find(|(p, _)| *p == path).unwrap().1;
-        let manifest = Manifest::parse(text("action.toml")).unwrap();
-        assert_eq!((manifest.slug.as_str(), manifest.name.as_str()), ("domain-check", "Domain check"));
-        let cases = Case::parse("tests/continues.json", text("tests/continues.json")).unwrap();
-        assert_eq!(cases.len(), 1);
-        assert!(files.iter().all(|(_, text)| !text.contains("{{")));
+    fn no_package_has_a_mistake() {
+        for starter in Starter::value_variants() {
+            let files = files(*starter, &Slug::parse("domain-check").unwrap());
+            let text = |path: &str| &files.iter().find(|(p, _)| *p == path).unwrap().1;
+            let manifest = Manifest::parse(text("action.toml")).unwrap();
+            assert_eq!((manifest.slug.as_str(), manifest.name.as_str()), ("domain-check", "Domain check"));
+            let cases = files.iter().filter(|(path, _)| path.starts_with("tests/"));
+            assert!(cases.map(|(path, text)| Case::parse(path, text).unwrap().len()).sum::<usize>() > 0, "{starter:?}");
+            assert!(files.iter().all(|(_, text)| !text.contains("{{")), "{starter:?}");
+            assert!(!starter.about().is_empty());
+        }
     }
 }

@@ -6,10 +6,13 @@
 use crate::{stop::Stop, view::run::Run};
 use jiff::Timestamp;
 use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
-use sluice_control_plane::{catalogue::cases, config::EngineConfig};
+use sluice_control_plane::{
+    catalogue::{cases, refusal},
+    config::EngineConfig,
+};
 use sluice_model::{
-    CallerInput, Code, Error, Failure, FailureReason, Invalid, Object, Outcome, OutcomeKind, RunResult, Slug, Trigger,
-    emit,
+    CallerInput, Error, Failure, FailureReason, Invalid, LogLine, Object, Outcome, OutcomeKind, RunResult, Slug,
+    Trigger, emit,
     input::{ActionRef, Host},
     manifest::Provided,
     outcome::Decision,
@@ -33,6 +36,8 @@ pub(crate) struct Trial {
     slug: Slug,
     version: String,
     redirects: Redirects,
+    /// What counts against the bound on a bundle.
+    pub(crate) code_bytes: usize,
 }
 
 /// Where redirects may lead.
@@ -55,32 +60,47 @@ pub(crate) struct Attempt {
 }
 
 impl Trial {
-    /// Compiles a package in a child process, and evaluates it in the sandbox.
+    /// Compiles a package in a child process, and evaluates it in the sandbox. The engine is that of the trial before, or is
+    /// kept for the next.
     ///
     /// # Errors
     /// What the package has wrong, as a publish would refuse it; or what this machine lacks.
-    pub(crate) async fn prepare(package: Package, redirects: Redirects) -> Result<Trial, Stop> {
-        let unmet = package.unmet(&Provided::THIS_BUILD);
-        if !unmet.is_empty() {
-            return Err(Stop::package(&unmet));
+    pub(crate) async fn prepare(
+        package: Package,
+        redirects: Redirects,
+        kept: &mut Option<Engine>,
+    ) -> Result<Trial, Stop> {
+        if let Some(refused) = refusal::unsupported(&package.unmet(&Provided::THIS_BUILD)) {
+            return Err(refused.into());
+        }
+        if let Some(found) = refusal::reserved(&package) {
+            return Err(Stop::package(&[found]));
         }
         // The compiler waits for its child, and an engine that is not in the cache is compiled for seconds: side by side.
         let compiled = tokio::task::spawn_blocking(move || {
             let options = ChildOptions::this_program().map_err(CompileError::Unavailable)?;
             compile_in_child(&package, &options).map(|bundle| (package, bundle))
         });
-        let engine = tokio::task::spawn_blocking(|| {
-            Engine::new(EngineOptions { cache_dir: engine_cache(), max_runs_in_flight: 1, ..EngineOptions::default() })
+        let before = kept.clone();
+        let engine = tokio::task::spawn_blocking(move || match before {
+            Some(engine) => Ok(engine),
+            None => Engine::new(EngineOptions {
+                cache_dir: engine_cache(),
+                max_runs_in_flight: 1,
+                ..EngineOptions::default()
+            }),
         });
         let (package, bundle) = joined(compiled.await)?.map_err(|error| match error {
             CompileError::Refused(found) => Stop::package(&found),
             CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
         })?;
         let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
-        let snapshot = engine.snapshot(&bundle).await.map_err(|failure| unpublishable(&failure))?;
+        *kept = Some(engine.clone());
+        let code_bytes = bundle.code_bytes();
+        let snapshot = engine.snapshot(&bundle).await.map_err(|failure| unpublishable(&package, &failure))?;
         let version = package.manifest.version.as_ref().map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
         let slug = package.manifest.slug.clone();
-        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects })
+        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects, code_bytes })
     }
 
     /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
@@ -103,6 +123,11 @@ impl Trial {
         let message = format!("{} is made for {}", self.slug, made_for.join(", "));
         let error = Error::field("trigger", message);
         Err(Error { reason: "TRIGGER_NOT_SUPPORTED".into(), ..error }.into())
+    }
+
+    /// What the top level printed while it was evaluated.
+    pub(crate) fn logs(&self) -> &[LogLine] {
+        self.snapshot.logs()
     }
 
     /// Runs the package's own cases, as a publish does.
@@ -171,14 +196,13 @@ fn origin_of(url: &str) -> Option<Origin> {
     Origin::parse(&url.origin().ascii_serialization()).ok()
 }
 
-/// A module that cannot be evaluated cannot be published: told as the publish would.
-fn unpublishable(failure: &Failure) -> Stop {
-    let place = crate::view::run::place(failure).unwrap_or_default();
-    let stack = failure.stack.as_deref().map(|s| format!("\n{s}")).unwrap_or_default();
-    let message = format!("{} ({}){stack}", failure.message, failure.reason);
-    let error =
-        Error::new(Code::InvalidArgument, "INVALID_PACKAGE", "the top level of the package cannot be evaluated");
-    error.with_field(place, message).into()
+/// A module that cannot be evaluated cannot be published: told as the publish would, with the place and the stack.
+fn unpublishable(package: &Package, failure: &Failure) -> Stop {
+    let found = refusal::evaluation(package, failure);
+    match &failure.stack {
+        Some(stack) if found.help.is_none() => Stop::package(&[found.with_help(format!("it was thrown\n{stack}"))]),
+        _ => Stop::package(&[found]),
+    }
 }
 
 fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Result<T, Stop> {

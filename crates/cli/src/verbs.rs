@@ -2,18 +2,21 @@
 
 mod action;
 mod audit;
+mod completions;
+mod config;
 mod dev;
 mod execute;
 mod executor;
 mod flow;
 mod init;
+mod man;
 mod publish;
 mod tenant;
 mod test;
 #[cfg(test)]
 mod tests;
 
-use crate::{bench, screen::Screen, stop::Stop};
+use crate::{bench, profile::Chosen, screen::Screen, stop::Stop};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use execute::SignIn;
@@ -21,11 +24,19 @@ pub(crate) use execute::SignIn;
 /// Tenants' custom logic in sign-in flows: write Actions, publish them, attach them, watch them.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 refused or a case failed, 2 bad usage.")]
+#[command(after_help = "Start here:
+  sluice dev                    both planes on this machine; it prints what to do next
+  sluice init my-action         a package that passes its test
+  sluice VERB --help            what a verb takes, with examples
+
+Exit codes: 0 done, 1 refused or a case failed, 2 bad usage.")]
 pub(crate) struct Cli {
     /// Print JSON, one line, in a form that stays
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Use this profile of `sluice config`
+    #[arg(long, global = true, value_name = "NAME", env = "SLUICE_PROFILE")]
+    pub(crate) profile: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -58,6 +69,13 @@ pub(crate) enum Command {
     /// Measure Execute
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Keep where the servers are and who asks, by profile
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print the script that completes verbs and flags in a shell
+    Completions(completions::Args),
+    /// Write the man pages
+    Man(man::Args),
 }
 
 impl Command {
@@ -69,7 +87,7 @@ impl Command {
         }
     }
 
-    pub(crate) async fn run(self, screen: &Screen) -> Result<(), Stop> {
+    pub(crate) async fn run(self, chosen: Chosen, screen: &Screen) -> Result<(), Stop> {
         match self {
             Command::Dev(args) => dev::run(args, screen).await,
             Command::Init(args) => init::run(args, screen),
@@ -81,6 +99,12 @@ impl Command {
             Command::Tenant(command) => tenant::run(command, screen).await,
             Command::Executor(command) => executor::run(command, screen).await,
             Command::Bench(command) => bench::run(command, screen).await,
+            Command::Config(command) => config::run(command, chosen, screen),
+            Command::Completions(args) => {
+                completions::run(&args, screen);
+                Ok(())
+            }
+            Command::Man(args) => man::run(args, screen),
         }
     }
 }

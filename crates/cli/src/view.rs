@@ -97,7 +97,7 @@ pub(crate) fn duration(us: u64) -> String {
 }
 
 /// A size for people: `19 KiB`, `1.2 MiB`.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{} KiB", bytes / 1_024),
@@ -106,7 +106,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// Text cut to so many characters.
-fn cut(text: &str, chars: usize) -> String {
+pub(crate) fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
@@ -16,22 +16,36 @@ struct Dev {
     folder: TempDir,
     process: Child,
     addresses: Value,
+    /// What it tells after that.
+    lines: BufReader<ChildStdout>,
 }
 
 impl Dev {
     fn start() -> Dev {
-        let folder = tempfile::tempdir().unwrap();
+        Dev::start_with(tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn start_with(folder: TempDir, more: &[&str]) -> Dev {
         let mut process = Command::new(env!("CARGO_BIN_EXE_sluice"))
             .args(["--json", "dev", "--control-addr", "127.0.0.1:0", "--executor-addr", "127.0.0.1:0"])
             .args(["--admin-addr", "127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
+            .args(more)
+            .current_dir(folder.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        let mut dev = Dev { folder, process, addresses: Value::Null, lines };
+        dev.addresses = dev.line();
+        dev
+    }
+
+    /// The next thing that it tells.
+    fn line(&mut self) -> Value {
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let addresses = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
-        Dev { folder, process, addresses }
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
     fn run(&self, line: &str) -> Output {
@@ -219,4 +233,50 @@ fn wait_for(so: impl Fn() -> bool) {
     while !so() {
         assert!(began.elapsed().as_secs() < 20, "it never came");
     }
+}
+
+#[test]
+fn what_is_saved_is_published_and_runs_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = |kind: &str| format!("export function execute() {{ return {{ kind: '{kind}' }} }}\n");
+    for (path, text) in [
+        (
+            "actions/gate/action.toml",
+            "slug = \"gate\"\nname = \"Gate\"\nversion = \"7.0.0\"\ntriggers = [\"post-login\"]\n",
+        ),
+        ("actions/gate/src/index.ts", &source("continue")),
+    ] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut dev = Dev::start_with(folder, &["--watch", "actions", "--tenant", "acme"]);
+    let first = dev.line();
+    assert_eq!(
+        (&first["tenant"], &first["slug"], &first["created"]),
+        (&json!("acme"), &json!("gate"), &json!(true)),
+        "{first}"
+    );
+    dev.done("flow create login");
+    let attached = dev.done("flow attach login --trigger post-login --action gate");
+    dev.file("input.json", "{}");
+    let verdict = |dev: &Dev| dev.done("execute login --trigger post-login --input input.json")["verdict"].clone();
+    assert_eq!(verdict(&dev), "continue");
+
+    let source_file = dev.folder.path().join("actions/gate/src/index.ts");
+    fs::write(&source_file, source("block")).unwrap();
+    let saved = dev.line();
+    assert_eq!((&saved["created"], &saved["error"]), (&json!(true), &Value::Null), "{saved}");
+    assert_eq!(
+        (at(&saved, "pinned.0.flow"), at(&saved, "pinned.0.attachment")),
+        (&json!("login"), &attached["attachment"])
+    );
+    assert_eq!(verdict(&dev), "block");
+
+    // A mistake is told, and what ran before runs on.
+    fs::write(&source_file, "export function execute( {").unwrap();
+    let wrong = dev.line();
+    assert_eq!((at(&wrong, "error.reason"), &wrong["pinned"]), (&json!("INVALID_PACKAGE"), &json!([])), "{wrong}");
+    assert_eq!(verdict(&dev), "block");
+    dev.end();
 }

@@ -2,6 +2,7 @@
 
 mod link;
 mod module;
+mod origin;
 mod refused;
 mod resolve;
 #[cfg(test)]

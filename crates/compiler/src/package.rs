@@ -186,6 +186,9 @@ impl Reading {
 
     fn finish(mut self) -> Result<Package, Vec<Diagnostic>> {
         if self.is_full() {
+            // Every part of a package that is too large may have said so.
+            Diagnostic::sort(&mut self.found);
+            self.found.dedup();
             return Err(self.found);
         }
         let manifest = self.manifest();

@@ -251,10 +251,10 @@ impl Value {
         unsafe { q::JS_IsFunction(context(), self.0) }
     }
 
-    /// Whether it is an Error, by its slot and not by what it inherits from.
+    /// Whether it is an Error, by its slot and not by what it inherits from, or a DOMException.
     pub(crate) fn is_error(&self) -> bool {
         // SAFETY: plain call.
-        unsafe { q::JS_IsError(self.0) }
+        unsafe { q::JS_IsError(self.0) || (self.is_object() && self.class_name() == "DOMException") }
     }
 
     /// Whether it is a Date.

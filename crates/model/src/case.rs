@@ -16,6 +16,7 @@ mod tests;
 use crate::{
     Diagnostic, FailureReason, Invalid, Object, OutcomeKind, Trigger,
     decode::{Decode, Fields, Path, wrong_type},
+    diagnostic::locate_json,
 };
 use serde_json::Value;
 
@@ -115,6 +116,15 @@ impl Case {
         }
         if found.is_empty() { Ok(cases) } else { Err(found) }
     }
+}
+
+/// The JSON pointer to a run in the text of its file: to the case, which is a list's or the whole file, or to its step.
+pub fn pointer_to_run(text: &str, case: usize, step: usize) -> String {
+    let case = if text.trim_start().starts_with('[') { format!("/{case}") } else { String::new() };
+    let steps = format!("{case}/steps");
+    // A pointer that leads nowhere is found where the last part of it is.
+    let has_steps = locate_json(text, &steps) != locate_json(text, &case);
+    if has_steps { format!("{steps}/{step}") } else { case }
 }
 
 impl Decode for Case {

@@ -21,7 +21,21 @@ static ENGINE_WASM: &[u8] = include_bytes!(env!("SLUICE_ENGINE_WASM"));
 
 /// An Action that is loaded and dropped before the picture is taken: what the engine makes on first use of modules, async
 /// functions and promises is then in the base and not in every Action's delta.
+///
+/// Its module stays in the engine's list, so its path is one that no module of a package can have: an import of that path
+/// would be this Action.
+const WARM_UP_PATH: &str = ":warm-up";
 const WARM_UP: &str = "export async function execute(input) { await null; return { kind: 'continue' } }";
+
+/// What the picture is made of and how: where any of it differs, a picture in the cache is another one.
+fn recipe(engine_hash: blake3::Hash) -> blake3::Hash {
+    let mut recipe = blake3::Hasher::new();
+    recipe.update(engine_hash.as_bytes());
+    for source in [include_str!("base.rs"), include_str!("rewrite.rs"), include_str!("codec/keys.txt")] {
+        recipe.update(source.as_bytes());
+    }
+    recipe.finalize()
+}
 
 /// A base image, ready to be instantiated.
 pub(crate) struct Base {
@@ -71,7 +85,7 @@ impl Base {
     ) -> Result<Base, EngineError> {
         let facts = rewrite::facts(ENGINE_WASM)?;
         let engine_hash = blake3::hash(ENGINE_WASM);
-        let place = cache_dir.map(|dir| cache::Place::new(dir, serving, &engine_hash)).transpose()?;
+        let place = cache_dir.map(|dir| cache::Place::new(dir, serving, &recipe(engine_hash))).transpose()?;
         if let Some(image) = place.as_ref().and_then(cache::Place::load) {
             match Base::new(serving, evaluating, image, &facts, engine_hash) {
                 Ok(base) => return Ok(base),
@@ -140,9 +154,9 @@ async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), E
     const A_DAY: Duration = Duration::from_secs(86_400);
     let mut guest = Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen).await?;
     guest.init(KEYS).await?;
-    let path = "src/index.ts".to_owned();
+    let path = WARM_UP_PATH.to_owned();
     let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
-    let modules = modules::for_guest(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
+    let modules = modules::packed(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
     let answer = guest.load(&modules).await?;
     if answer.status != STATUS_OK {
         return Err(EngineError::WarmUp(format!("status {}", answer.status)));

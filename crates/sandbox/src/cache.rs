@@ -1,7 +1,7 @@
 //! The compiled base image in a cache folder, shared by all processes of one build.
 //!
 //! The file holds machine code, so it is taken only where nobody else can have written it: the folder and the file must be
-//! this user's and closed to everyone else's writing, its name must carry this very engine's hash and wasmtime's own hash of
+//! this user's and closed to everyone else's writing, its name must carry the hash of this very engine and of how its picture is made, and wasmtime's own hash of
 //! everything that compiling depends on, and its contents must match their digest. Anything else is made anew.
 
 use crate::base::Image;
@@ -27,13 +27,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// Makes the folder where it is not there, closed to everyone else.
-    pub(crate) fn new(dir: &Path, engine: &wasmtime::Engine, engine_hash: &blake3::Hash) -> Result<Place, EngineError> {
+    pub(crate) fn new(dir: &Path, engine: &wasmtime::Engine, recipe: &blake3::Hash) -> Result<Place, EngineError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|source| EngineError::Cache { path: dir.to_owned(), source })?;
         let mut compatibility = Blake3Hasher(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut compatibility);
         let compatibility = compatibility.0.finalize().to_hex();
-        let name = format!("base-{}-{}.image", &engine_hash.to_hex()[..16], &compatibility[..16]);
+        let name = format!("base-{}-{}.image", &recipe.to_hex()[..16], &compatibility[..16]);
         Ok(Place { dir: dir.to_owned(), file: dir.join(name) })
     }
 

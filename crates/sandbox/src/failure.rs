@@ -1,7 +1,7 @@
 //! Turns what the guest says of a failure into the author's terms: his own file, line and column.
 
 use serde_json::{Map, Value};
-use sluice_model::{Bundle, Failure, FailureReason};
+use sluice_model::{Bundle, Failure, FailureReason, LogLine};
 
 /// The most of a message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 4 << 10;
@@ -86,20 +86,73 @@ impl Places {
         Some((Places { entry, modules: modules.into() }, rest))
     }
 
-    /// The author's place of a place in compiled code; nothing for a file that is no module of the bundle.
-    fn find(&self, file: &str, line: u32, column: u32) -> Option<Place> {
+    /// The lines of a log with the places of stacks, which the console prints as the compiled code's, as the author's.
+    pub(crate) fn in_logs(&self, mut logs: Vec<LogLine>) -> Vec<LogLine> {
+        let mut finder = Finder::new(self);
+        for line in logs.iter_mut().filter(|line| line.text.contains(STACK_LINE)) {
+            let mut text = String::with_capacity(line.text.len());
+            for (number, part) in line.text.split('\n').enumerate() {
+                if number > 0 {
+                    text.push('\n');
+                }
+                match Frame::parse(part, &mut finder)
+                    .filter(|frame| part.starts_with("    at ") && frame.place.is_some())
+                {
+                    Some(frame) => text.push_str(&format!("    {frame}")),
+                    None => text.push_str(part),
+                }
+            }
+            line.text = text;
+        }
+        logs
+    }
+}
+
+/// How a stack goes on in a log.
+const STACK_LINE: &str = "\n    at ";
+
+/// Finds places; a source map is read once.
+struct Finder<'p> {
+    places: &'p Places,
+    read: Vec<(&'p str, Option<sourcemap::SourceMap>)>,
+}
+
+impl<'p> Finder<'p> {
+    fn new(places: &'p Places) -> Finder<'p> {
+        Finder { places, read: Vec::new() }
+    }
+
+    /// The author's place of a place in compiled code; nothing for a file that is no module of the bundle. A module that was
+    /// itself made of others, by a bundler that left its source map, has the places of those.
+    fn find(&mut self, file: &str, line: u32, column: u32) -> Option<Place> {
+        let module = self.places.modules.iter().find(|module| &*module.path == file)?;
+        let place = |file: &str, line, column| Place { file: file.to_owned(), line, column };
+        if module.map.is_empty() {
+            return Some(place(file, line, column));
+        }
+        let at = match self.read.iter().position(|(path, _)| *path == &*module.path) {
+            Some(at) => at,
+            None => {
+                self.read.push((&module.path, module.source_map()));
+                self.read.len() - 1
+            }
+        };
+        // Source maps count from 0.
+        let map = self.read.get(at).and_then(|(_, map)| map.as_ref());
+        let token = map.and_then(|map| map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?));
+        Some(token.map_or_else(
+            || place(file, line, column),
+            |t| place(t.get_source().unwrap_or(file), t.get_src_line() + 1, t.get_src_col() + 1),
+        ))
+    }
+}
+
+impl ModulePlaces {
+    fn source_map(&self) -> Option<sourcemap::SourceMap> {
         // A map has 1 MiB of code at most behind it.
         const MAX_MAP_BYTES: usize = 32 << 20;
-        let module = self.modules.iter().find(|module| &*module.path == file)?;
-        let place = |line, column| Place { file: file.to_owned(), line, column };
-        if module.map.is_empty() {
-            return Some(place(line, column));
-        }
-        let map = zstd::bulk::decompress(&module.map, MAX_MAP_BYTES).ok();
-        let map = map.and_then(|map| sourcemap::SourceMap::from_slice(&map).ok());
-        // Source maps count from 0.
-        let token = map.as_ref().and_then(|map| map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?));
-        Some(token.map_or_else(|| place(line, column), |t| place(t.get_src_line() + 1, t.get_src_col() + 1)))
+        let map = zstd::bulk::decompress(&self.map, MAX_MAP_BYTES).ok()?;
+        sourcemap::SourceMap::from_slice(&map).ok()
     }
 }
 
@@ -107,8 +160,8 @@ impl Places {
 pub(crate) fn thrown(reason: FailureReason, record: &Value, places: &Places) -> Failure {
     let mut failure = Failure::new(reason, cut(&message(record), MAX_MESSAGE_BYTES));
     let Some(stack) = record.get("stack").and_then(Value::as_str) else { return failure };
-    let mut shown = String::new();
-    for frame in stack.lines().filter_map(|line| Frame::parse(line, places)) {
+    let (mut shown, mut finder) = (String::new(), Finder::new(places));
+    for frame in stack.lines().filter_map(|line| Frame::parse(line, &mut finder)) {
         if let Some(place) = frame.place.as_ref().filter(|_| failure.file.is_none()) {
             failure.file = Some(place.file.clone());
             failure.line = Some(place.line);
@@ -155,7 +208,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Frames of neither the bundle nor the language are left out.
-    fn parse(line: &'a str, places: &Places) -> Option<Frame<'a>> {
+    fn parse(line: &'a str, places: &mut Finder<'_>) -> Option<Frame<'a>> {
         let rest = line.trim().strip_prefix("at ")?;
         let (name, at) = match rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
             Some((name, at)) => (name, at),

@@ -1,9 +1,20 @@
 //! A bundle as the guest reads it; `crates/guest/src/modules.rs` has the layout.
 
-use sluice_model::{Bundle, Failure, FailureReason};
+use sluice_model::{Bundle, Failure, FailureReason, manifest::check_path};
 
 /// The bundle's modules in one buffer. What cannot be loaded by its form alone is refused here.
 pub(crate) fn for_guest(bundle: &Bundle) -> Result<Vec<u8>, Failure> {
+    for module in &bundle.modules {
+        // Others are the engine's own.
+        if let Err(wrong) = check_path(&module.path) {
+            return Err(refused(&module.path, format!("the path of a module {wrong}")));
+        }
+    }
+    packed(bundle)
+}
+
+/// The same, of a bundle of this crate's own.
+pub(crate) fn packed(bundle: &Bundle) -> Result<Vec<u8>, Failure> {
     let entry = bundle.modules.iter().position(|module| module.path == bundle.entry);
     let Some(entry) = entry else {
         return Err(refused(
@@ -15,9 +26,6 @@ pub(crate) fn for_guest(bundle: &Bundle) -> Result<Vec<u8>, Failure> {
     number(&mut out, entry);
     number(&mut out, bundle.modules.len());
     for module in &bundle.modules {
-        if module.path.contains('\0') {
-            return Err(refused(&module.path, "the path of a module holds a zero character".into()));
-        }
         for text in [&module.path, &module.code] {
             number(&mut out, text.len());
             out.extend_from_slice(text.as_bytes());

@@ -196,7 +196,7 @@ async fn evaluate(
             format!("the top level leaves {} MiB; at most {}", delta.held_bytes() >> 20, MAX_SNAPSHOT_BYTES >> 20);
         return Err(Failure::new(FailureReason::MemoryLimit, message));
     }
-    let logs = guest.state().take_log();
+    let logs = places.in_logs(guest.state().take_log());
     drop(guest);
     drop(permit);
     Ok(Snapshot::new(delta, places, logs, &base.identity))
@@ -230,7 +230,8 @@ impl Run {
             Ok(answer) => Err(judge.failure(&guest, answer, denied)),
         };
         let memory_bytes = guest.memory().len() as u64;
-        Ended { outcome, memory_bytes, logs: guest.state().take_log() }
+        let logs = self.snapshot.places.in_logs(guest.state().take_log());
+        Ended { outcome, memory_bytes, logs }
     }
 
     /// Makes the guest's memory the snapshot's.

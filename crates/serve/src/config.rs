@@ -33,7 +33,7 @@ use std::{
 
 /// The variables that clients and builds read. They begin like a server's but are none of its settings.
 pub const CLIENT_VARIABLES: &[&str] =
-    &["SLUICE_CONTROL_URL", "SLUICE_EXECUTOR_URL", "SLUICE_TENANT", "SLUICE_TOKEN", "SLUICE_ENGINE"];
+    &["SLUICE_CONTROL_URL", "SLUICE_EXECUTOR_URL", "SLUICE_TENANT", "SLUICE_TOKEN", "SLUICE_PROFILE", "SLUICE_ENGINE"];
 
 /// The prefix of the control plane's variables: `grpc.max_in_flight` is `SLUICE_CONTROL_PLANE_GRPC_MAX_IN_FLIGHT`.
 pub const CONTROL_PLANE_PREFIX: &str = "SLUICE_CONTROL_PLANE_";

@@ -3,8 +3,10 @@
 //! The parts are those of the two servers, on one engine, one data folder and one set of admin pages. The executor talks to
 //! the control plane over the same socket as any other would.
 
+mod live;
+
 use crate::{
-    client::{DEFAULT_CONTROL_URL, DEFAULT_EXECUTOR_URL},
+    client::{ControlUrl, DEFAULT_CONTROL_URL, DEFAULT_EXECUTOR_URL},
     screen::{Look, Screen, View},
     stop::Stop,
     trial,
@@ -50,6 +52,12 @@ pub(crate) struct Args {
     /// Set one setting, as in --set log.level=info; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Publish the package of this folder, or those in it, now and whenever they are saved, and pin them where they are attached
+    #[arg(long, value_name = "DIR")]
+    watch: Option<PathBuf>,
+    /// The tenant that --watch publishes to; made when it is not there
+    #[arg(long, value_name = "TENANT", env = "SLUICE_TENANT", default_value = "dev")]
+    tenant: String,
     /// Print the effective settings, each with its source, and end
     #[arg(long)]
     print_config: bool,
@@ -259,7 +267,21 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let addresses = AddressesFile::write(folder.path(), &addresses).map_err(|e| failed(&e))?;
     screen.show(&up);
 
-    signals.next().await;
+    // Both planes end as they should, whatever becomes of the rest.
+    let mut failed_to_watch = None;
+    match &args.watch {
+        None => drop(signals.next().await),
+        Some(folder) => {
+            let live = live::Live::begin(folder, &args.tenant, &ControlUrl::at(up.control)).await;
+            match live {
+                Ok(live) => tokio::select! {
+                    () = live.go_on(screen) => {}
+                    _signal = signals.next() => {}
+                },
+                Err(stop) => failed_to_watch = Some(stop),
+            }
+        }
+    }
     screen.warn("ending what runs; another Ctrl-C ends it at once");
     // Nobody finds what is on its way out.
     drop(addresses);
@@ -275,7 +297,7 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     second.abort();
     telemetry.shutdown().await;
     drop((admin, folder));
-    Ok(())
+    failed_to_watch.map_or(Ok(()), Err)
 }
 
 /// Waits until the executor has heard from the control plane, so that the first call finds both. An executor that does not

@@ -5,6 +5,7 @@ use crate::{
     starter::{self, Starter},
     stop::Stop,
 };
+use clap::ValueEnum as _;
 use serde::Serialize;
 use sluice_model::{Code, Error, Slug};
 use std::{
@@ -16,26 +17,28 @@ use std::{
 pub(crate) struct Args {
     /// The folder to make; it may be there if it is empty
     dir: PathBuf,
-    /// What the package begins as
-    #[arg(long, value_name = "NAME", default_value = "empty")]
-    starter: Starter,
+    /// What the package begins as; without it a terminal is asked, and anything else gets the empty one
+    #[arg(long, value_name = "NAME")]
+    starter: Option<Starter>,
     /// The Action's slug; without it the folder's name
     #[arg(long, value_name = "SLUG")]
     slug: Option<String>,
 }
 
-/// `{dir, slug, files}`
+/// `{dir, slug, starter, files}`
 #[derive(Debug, Serialize)]
 struct Made {
     dir: PathBuf,
     slug: Slug,
+    starter: String,
     files: Vec<&'static str>,
 }
 
 impl View for Made {
     fn render(&self, look: &Look) -> String {
         let dir = self.dir.display();
-        let mut text = format!("{} {} is in {dir}\n", look.good("✓"), look.strong(self.slug.as_str()));
+        let mut text =
+            format!("{} {} ({}) is in {dir}\n", look.good("✓"), look.strong(self.slug.as_str()), self.starter);
         self.files.iter().for_each(|file| text.push_str(&format!("    {file}\n")));
         text.push_str(&look.hint(&format!("Next: write {dir}/src/index.ts, then sluice test {dir}")));
         text
@@ -43,12 +46,44 @@ impl View for Made {
 }
 
 pub(crate) fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let slug = slug(args.slug.as_deref(), &args.dir)?;
-    let files = starter::files(args.starter, &slug);
+    let can_ask = screen.can_ask();
+    check_empty(&args.dir)?;
+    let slug = match slug(args.slug.as_deref(), &args.dir) {
+        Err(refused) if can_ask && args.slug.is_none() => ask_slug(refused)?,
+        slug => slug?,
+    };
+    let starter = match args.starter {
+        Some(starter) => starter,
+        None if can_ask => ask_starter()?,
+        None => Starter::Empty,
+    };
+    let files = starter::files(starter, &slug);
     make(&args.dir, &files)?;
     let files = files.iter().map(|(path, _)| *path).collect();
-    screen.show(&Made { dir: args.dir, slug, files });
+    screen.show(&Made { dir: args.dir, slug, starter: starter.name(), files });
     Ok(())
+}
+
+fn no_answer(e: dialoguer::Error) -> Stop {
+    Stop::local("NO_ANSWER", format!("nobody answered: {e}; --slug and --starter say it without being asked"))
+}
+
+/// Asks for a slug, where the folder's name is none.
+fn ask_slug(refused: Stop) -> Result<Slug, Stop> {
+    let why = refused.error.map(|error| error.message).unwrap_or_default();
+    let asked = dialoguer::Input::<String>::new()
+        .with_prompt(format!("{why}\nThe Action's slug"))
+        .validate_with(|text: &String| Slug::parse(text).map(|_| ()).map_err(|e| e.message))
+        .interact_text();
+    Slug::parse(&asked.map_err(no_answer)?).map_err(|e| Error::invalid("slug", e).into())
+}
+
+/// Asks which starter.
+fn ask_starter() -> Result<Starter, Stop> {
+    let all = Starter::value_variants();
+    let lines: Vec<String> = all.iter().map(|starter| format!("{:<20}{}", starter.name(), starter.about())).collect();
+    let asked = dialoguer::Select::new().with_prompt("What does it begin as?").items(&lines).default(0).interact();
+    Ok(all.get(asked.map_err(no_answer)?).copied().unwrap_or(Starter::Empty))
 }
 
 /// The slug that is asked for, or the folder's name where it is one.
@@ -63,17 +98,26 @@ fn slug(asked: Option<&str>, dir: &Path) -> Result<Slug, Stop> {
         .map_err(|e| Error::field("slug", format!("the folder's name {}; name another with --slug", e.message)).into())
 }
 
-fn make(dir: &Path, files: &[(&'static str, String)]) -> Result<(), Stop> {
-    let refused = |e: io::Error| -> Stop { Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", dir.display())) };
+fn not_writable(dir: &Path, e: &io::Error) -> Stop {
+    Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", dir.display()))
+}
+
+/// Refuses a folder that has something in it.
+fn check_empty(dir: &Path) -> Result<(), Stop> {
     match std::fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
         Ok(true) => {
             let message = format!("{} is not empty; name a folder that is empty or not there", dir.display());
-            return Err(Error::new(Code::AlreadyExists, "FOLDER_NOT_EMPTY", message).into());
+            Err(Error::new(Code::AlreadyExists, "FOLDER_NOT_EMPTY", message).into())
         }
-        Ok(false) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(refused(e)),
+        Ok(false) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(not_writable(dir, &e)),
     }
+}
+
+fn make(dir: &Path, files: &[(&'static str, String)]) -> Result<(), Stop> {
+    let refused = |e: io::Error| not_writable(dir, &e);
+    check_empty(dir)?;
     for (path, text) in files {
         let path = dir.join(path);
         if let Some(folder) = path.parent() {

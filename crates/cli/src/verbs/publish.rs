@@ -1,12 +1,18 @@
 //! `sluice action publish`
 
-use super::RequestId;
+mod changes;
+
+use super::{RequestId, test};
 use crate::{
     client::{ControlUrl, Wire},
     file,
     screen::Screen,
     stop::Stop,
-    view::action::{PublishResult, Published},
+    trial::{Redirects, Trial},
+    view::{
+        self,
+        action::{PublishResult, Published},
+    },
 };
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -14,7 +20,8 @@ use sluice_api::control::v1::{
     self as control, catalog_service_client::CatalogServiceClient, publish_header::Next,
     publish_version_request::Message,
 };
-use sluice_model::Error;
+use sluice_compiler::Package;
+use sluice_model::{Error, manifest::Provided};
 use std::path::PathBuf;
 use tokio_stream::iter;
 
@@ -34,6 +41,12 @@ pub(crate) struct Args {
     /// A tenant to publish to; may be given several times
     #[arg(long = "tenant", value_name = "TENANT", env = "SLUICE_TENANT", required = true)]
     tenants: Vec<String>,
+    /// Publish without asking, also where the version may do more than the one before
+    #[arg(long)]
+    yes: bool,
+    /// Do not run the cases on this machine first; the service runs them all the same
+    #[arg(long)]
+    no_test: bool,
     #[command(flatten)]
     request: RequestId,
     #[command(flatten)]
@@ -62,22 +75,38 @@ impl Bump {
 }
 
 /// Publishes to every tenant, whatever became of the tenants before; each has its result. What the package itself has
-/// wrong is told before anything is sent, in the words of the service.
+/// wrong, and a case that fails, is told before anything is sent, in the words of the service.
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let package = file::read_package(&args.package)?;
     let slug = package.manifest.slug.to_string();
     let archive = Bytes::from(package.to_archive());
     let next = args.version.map(Next::Version).or(args.bump.map(|bump| Next::Bump(bump.number())));
     let mut catalog = args.control.catalog().await?;
-    let (mut results, mut refused) = (Vec::new(), None);
+    // What this build does not provide the service may; it says so itself where it does not.
+    if !args.no_test && package.unmet(&Provided::THIS_BUILD).is_empty() {
+        tried(package.clone(), screen).await?;
+    }
+    let (mut tenants, mut declined) = (Vec::new(), false);
     for tenant in args.tenants {
+        let changes = changes::against_newest(&mut catalog, &tenant, &package).await;
+        screen.say(|look| changes.as_ref().map(|changes| changes.render(&tenant, look)).unwrap_or_default());
+        let grows = changes.is_some_and(|changes| changes.grows());
+        if grows && !args.yes && screen.can_ask() && !asked(&tenant, &slug)? {
+            screen.warn(&format!("{slug} was not published to {tenant}"));
+            declined = true;
+            continue;
+        }
+        tenants.push(tenant);
+    }
+    let (mut results, mut refused) = (Vec::new(), None);
+    for tenant in tenants {
         let header = control::PublishHeader {
             tenant: tenant.clone(),
             next: next.clone(),
             request_id: args.request.request_id.clone(),
         };
-        let progress = screen.progress(format!("publishing {slug} to {tenant}"));
-        let answer = publish(&mut catalog, header, &archive).await;
+        let progress = screen.progress(format!("publishing {slug} to {tenant}, {} bytes", archive.len()));
+        let answer = send(&mut catalog, header, &archive).await;
         drop(progress);
         results.push(match answer {
             Ok(answer) => PublishResult::new(tenant, answer),
@@ -90,12 +119,49 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     }
     screen.show(&Published { results });
     match refused {
-        None => Ok(()),
         Some(error) => Err(error.into()),
+        None if declined => Err(Stop::told()),
+        None => Ok(()),
     }
 }
 
-async fn publish(
+/// Runs the package's cases on this machine, as the service will.
+async fn tried(package: Package, screen: &Screen) -> Result<(), Stop> {
+    let progress = screen.progress(format!("testing {}", package.manifest.slug));
+    let trial = Trial::prepare(package, Redirects::default(), &mut None).await?;
+    let found = test::mistakes(&trial);
+    if !found.is_empty() {
+        return Err(Stop::package(&found));
+    }
+    let results = trial.cases().await;
+    drop(progress);
+    let failed = results.iter().filter(|result| !result.passed());
+    let failed: Vec<_> = failed.map(|result| result.mistake(&trial.package)).collect();
+    if !failed.is_empty() {
+        return Err(Stop::package(&failed));
+    }
+    let size = view::size(trial.code_bytes as u64);
+    screen.say(|look| match results.len() {
+        0 => look.faint(&format!("{size} of JavaScript; the package has no cases\n")),
+        n => format!(
+            "{} {} passed {}\n",
+            look.good("✓"),
+            view::count(n as u64, "case"),
+            look.faint(&format!("({size} of JavaScript)"))
+        ),
+    });
+    Ok(())
+}
+
+/// Asks whether to go on; the answer is no unless somebody says yes.
+fn asked(tenant: &str, slug: &str) -> Result<bool, Stop> {
+    let question = format!("Publish {slug} to {tenant}? It may do more than the version before");
+    let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+    answer.map_err(|e| Stop::local("NO_ANSWER", format!("nobody answered: {e}; --yes publishes without asking")))
+}
+
+/// Sends a package.
+pub(super) async fn send(
     catalog: &mut CatalogServiceClient<Wire>,
     header: control::PublishHeader,
     archive: &Bytes,

@@ -7,13 +7,17 @@ use crate::{
     stop::Stop,
     trial::{Attempt, Redirects, Trial},
     view::case::{CaseResult, Cases},
+    watch::Watch,
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use sluice_model::{
-    CallerInput, Diagnostic, Error, Invalid, Object, Trigger, diagnostic::locate_json, redirect::Origin,
+use sluice_model::{CallerInput, Diagnostic, Error, Invalid, Object, Trigger, case, redirect::Origin};
+use sluice_sandbox::Engine;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Instant,
 };
-use std::{path::PathBuf, time::Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -37,6 +41,9 @@ pub(crate) struct Args {
     /// Let redirects of --input lead to localhost by http, as where an operator sets redirect.http_localhost
     #[arg(long, requires = "input")]
     http_localhost: bool,
+    /// Run again whenever a file of the package, or the input, is saved; Ctrl-C ends it
+    #[arg(long)]
+    watch: bool,
 }
 
 fn now(text: &str) -> Result<Timestamp, String> {
@@ -44,11 +51,40 @@ fn now(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
+    let mut engine = None;
+    if !args.watch {
+        return once(&args, &mut engine, screen).await;
+    }
+    let folder = if args.package.is_file() { args.package.parent() } else { Some(args.package.as_path()) };
+    let mut watch = Watch::new(folder.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    loop {
+        if let Err(stop) = once(&args, &mut engine, screen).await {
+            // What is wrong is mended by the next save.
+            screen.stopped(&stop);
+        }
+        screen.say(|look| look.faint("waiting for a save; Ctrl-C ends it\n"));
+        let saved = watch.changed().await;
+        screen.say(|look| look.strong(&format!("\n{} {}\n", look.time(Timestamp::now()), named(&saved))));
+    }
+}
+
+/// The files of a save, in short.
+pub(super) fn named(saved: &BTreeSet<PathBuf>) -> String {
+    let mut names = saved.iter().map(|path| path.display().to_string());
+    let first = names.next().unwrap_or_default();
+    match names.count() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// Compiles and runs it once.
+async fn once(args: &Args, engine: &mut Option<Engine>, screen: &Screen) -> Result<(), Stop> {
     let package = file::read_package(&args.package)?;
     let progress = screen.progress(format!("compiling {}", package.manifest.slug));
-    let origins = (!args.redirect_origin.is_empty()).then_some(args.redirect_origin);
+    let origins = (!args.redirect_origin.is_empty()).then(|| args.redirect_origin.clone());
     let redirects = Redirects { origins, http_localhost: args.http_localhost };
-    let trial = Trial::prepare(package, redirects).await?;
+    let trial = Trial::prepare(package, redirects, engine).await?;
     drop(progress);
     let Some(input) = &args.input else {
         return cases(&trial, screen).await;
@@ -93,20 +129,27 @@ async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let cases = trial.package.cases.iter().flat_map(|(_, cases)| cases);
     let cases = cases.zip(results).map(|(case, result)| CaseResult::new(case, result)).collect();
-    let view = Cases { cases, took_us, slug: trial.package.manifest.slug.to_string() };
+    let code_bytes = trial.code_bytes as u64;
+    let view = Cases {
+        cases,
+        took_us,
+        code_bytes,
+        logs: trial.logs().to_vec(),
+        slug: trial.package.manifest.slug.to_string(),
+    };
     screen.show(&view);
     if view.passed() { Ok(()) } else { Err(Stop::told()) }
 }
 
 /// What no run could make right: configs and inputs of cases that the Action can never be given. Told with their place,
 /// before anything is run.
-fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
+pub(super) fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (file, cases) in &trial.package.cases {
         let text = trial.package.files.get(file).map_or("", String::as_str);
-        let is_list = text.trim_start().starts_with('[');
         for (index, case) in cases.iter().enumerate() {
-            let at = if is_list { format!("/{index}") } else { String::new() };
+            let at = case::pointer_to_run(text, index, 0);
+            let at = at.trim_end_matches("/steps/0");
             let mut mistake = |invalid: Invalid, under: &str| {
                 found.push(Diagnostic::in_json(
                     "test_case",
@@ -119,10 +162,9 @@ fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
             if let Err(refused) = trial.config(case.config.as_object().unwrap_or(&empty)) {
                 refused.into_iter().for_each(|invalid| mistake(invalid, "/config"));
             }
-            // Where the file has no steps, its one input stands beside the name.
-            let has_steps = locate_json(text, &format!("{at}/steps/0")).is_some();
             for (number, step) in case.steps.iter().enumerate() {
-                let under = if has_steps { format!("/steps/{number}/input") } else { "/input".to_owned() };
+                let run = case::pointer_to_run(text, index, number);
+                let under = format!("{}/input", run.strip_prefix(at).unwrap_or_default());
                 if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
                     mistake(invalid, &under);
                 }

@@ -1,22 +1,31 @@
 //! What a package's own cases came to.
 
-use super::{count, duration, run::failed};
+use super::{
+    count, duration,
+    run::{failed, printed},
+    size,
+};
 use crate::screen::{Look, View};
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
-use sluice_control_plane::catalogue::cases;
+use sluice_control_plane::catalogue::cases::{self, Spent};
 use sluice_model::{
-    Failure,
+    Failure, LogLine,
     case::{Case, Difference, Expectation},
 };
 
-/// `{cases: [{name, passed, expected, got}]}`
+/// `{cases: [{name, passed, expected, got, file, step | null, differences: [{pointer, expected, got}], refused | null, cpu_us,
+/// wall_us, memory_bytes, logs}], code_bytes, logs}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Cases {
     pub(crate) cases: Vec<CaseResult>,
     /// How long it all took, in microseconds.
     #[serde(skip)]
     pub(crate) took_us: u64,
+    /// The JavaScript of the bundle, which has its bound.
+    pub(crate) code_bytes: u64,
+    /// What the top level printed while it was evaluated.
+    pub(crate) logs: Vec<LogLine>,
     /// What was tested: `domain-check`.
     #[serde(skip)]
     pub(crate) slug: String,
@@ -29,14 +38,16 @@ pub(crate) struct CaseResult {
     pub(crate) passed: bool,
     pub(crate) expected: Value,
     pub(crate) got: Value,
+    /// Its file in the package.
+    pub(crate) file: String,
     /// The step that failed, from 1, where the case has several.
-    #[serde(skip)]
     pub(crate) step: Option<usize>,
-    #[serde(skip)]
     pub(crate) differences: Vec<Difference>,
     /// Why it could not be run at all.
-    #[serde(skip)]
     pub(crate) refused: Option<String>,
+    #[serde(flatten)]
+    pub(crate) spent: Spent,
+    pub(crate) logs: Vec<LogLine>,
 }
 
 impl CaseResult {
@@ -56,6 +67,9 @@ impl CaseResult {
             name: result.name,
             differences: result.differences,
             refused: result.refused,
+            file: result.file,
+            spent: result.spent,
+            logs: result.logs,
         }
     }
 }
@@ -69,17 +83,25 @@ impl Cases {
 
 impl View for Cases {
     fn render(&self, look: &Look) -> String {
+        let top_level = match printed(&self.logs, look) {
+            logs if logs.is_empty() => logs,
+            logs => format!("  at the top level, once for each version\n{logs}"),
+        };
         if self.cases.is_empty() {
-            return format!("{} compiles; it has no cases in tests/\n", self.slug);
+            let code = size(self.code_bytes);
+            return format!("{top_level}{} compiles to {code} of JavaScript; it has no cases in tests/\n", self.slug);
         }
-        let mut text = String::new();
+        let mut text = top_level;
         for case in &self.cases {
             let step = case.step.map(|s| format!(" (step {s})")).unwrap_or_default();
+            let Spent { cpu_us, memory_bytes, .. } = case.spent;
+            let spent = look.faint(&format!("({} CPU, {})", duration(cpu_us), size(memory_bytes)));
             if case.passed {
-                text.push_str(&format!("{} {}\n", look.good("✓"), case.name));
+                text.push_str(&format!("{} {} {spent}\n", look.good("✓"), case.name));
+                text.push_str(&printed(&case.logs, look));
                 continue;
             }
-            text.push_str(&format!("{} {}{step}\n", look.bad("✗"), look.strong(&case.name)));
+            text.push_str(&format!("{} {}{step} {}\n", look.bad("✗"), look.strong(&case.name), look.faint(&case.file)));
             for difference in &case.differences {
                 text.push_str(&format!("    {difference}\n"));
             }
@@ -88,10 +110,11 @@ impl View for Cases {
             }
             let failure = case.got.get("failure").and_then(|f| Failure::deserialize(f).ok());
             text.push_str(&failure.map(|failure| failed(&failure, look)).unwrap_or_default());
+            text.push_str(&printed(&case.logs, look));
         }
         let passed = self.cases.iter().filter(|c| c.passed).count() as u64;
         let failed = self.cases.len() as u64 - passed;
-        let took = look.faint(&format!("({})", duration(self.took_us)));
+        let took = look.faint(&format!("({}, {} of JavaScript)", duration(self.took_us), size(self.code_bytes)));
         text.push_str(&match failed {
             0 => format!("{} passed {took}\n", count(passed, "case")),
             _ => format!("{} {took}\n", look.bad(&format!("{} failed, {passed} passed", count(failed, "case")))),

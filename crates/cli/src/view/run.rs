@@ -61,17 +61,24 @@ impl Run {
         if let Some(failure) = &self.run.failure {
             text.push_str(&failed(failure, look));
         }
-        for LogLine { level, text: line } in &self.run.logs {
-            let level = match level {
-                LogLevel::Error => look.bad("error"),
-                LogLevel::Warn => look.warning("warn "),
-                LogLevel::Info => look.faint("info "),
-                LogLevel::Debug => look.faint("debug"),
-            };
-            text.push_str(&format!("    {level}  {line}\n"));
-        }
+        text.push_str(&printed(&self.run.logs, look));
         text
     }
+}
+
+/// What runs printed, indented.
+pub(super) fn printed(logs: &[LogLine], look: &Look) -> String {
+    let mut text = String::new();
+    for LogLine { level, text: line } in logs {
+        let level = match level {
+            LogLevel::Error => look.bad("error"),
+            LogLevel::Warn => look.warning("warn "),
+            LogLevel::Info => look.faint("info "),
+            LogLevel::Debug => look.faint("debug"),
+        };
+        text.push_str(&format!("    {level}  {line}\n"));
+    }
+    text
 }
 
 /// What `sluice test --input` tells.

@@ -25,6 +25,7 @@ use sluice_api::{
     executor::v1 as executor,
     types::v1 as wire,
 };
+use sluice_control_plane::catalogue::cases::Spent;
 use sluice_model::{Error, Failure, FailureReason, LogLevel, LogLine, Outcome, RunResult, Slug, case::differences};
 
 /// Both forms of a view, one snapshot.
@@ -332,6 +333,9 @@ fn an_answer_from_the_future_is_told_as_such() {
 fn cases() {
     let block = json!({ "outcome": { "kind": "block" } });
     let case = |name: &str, got: serde_json::Value| CaseResult {
+        file: "tests/outsiders.json".into(),
+        spent: Spent { cpu_us: 240, wall_us: 310, memory_bytes: 131_072 },
+        logs: vec![LogLine { level: LogLevel::Warn, text: "no address".into() }],
         name: name.into(),
         passed: got == block,
         differences: differences(&block, &got),
@@ -342,7 +346,8 @@ fn cases() {
     };
     let other = json!({ "outcome": { "kind": "continue" } });
     let failure = json!({ "failure": Failure { stack: None, ..threw() } });
-    let cases = |all| Cases { cases: all, took_us: 3_400, slug: "domain-check".into() };
+    let cases =
+        |all| Cases { cases: all, took_us: 3_400, code_bytes: 2_100, logs: vec![], slug: "domain-check".into() };
     let three = vec![case("outsiders are blocked", block.clone()), case("guests too", other), case("nobody", failure)];
     insta::assert_snapshot!("cases", both(&cases(three)));
     let passed = vec![case("a", block.clone()), case("b", block.clone())];

@@ -1,7 +1,7 @@
 //! One file: read, checked, its types stripped, printed.
 
 use super::{
-    refused,
+    origin, refused,
     resolve::{Resolved, resolve},
 };
 use oxc::{
@@ -217,6 +217,7 @@ impl<'a> Module<'a> {
             map.set_source_contents(Vec::new());
             map.to_json_string()
         });
+        let source_map = origin::through(&source_map, &self.path, self.text).unwrap_or(source_map);
         BundleModule { path: self.path, code: printed.code, source_map }
     }
 

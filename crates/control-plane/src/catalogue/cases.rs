@@ -6,17 +6,20 @@
 //! http is refused, as it is by an executor whose operator has not set `redirect.http_localhost`.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_compiler::Package;
-use sluice_model::case::{Case, Difference, Step};
+use sluice_model::case::{self, Case, Difference, Step};
 use sluice_model::input::{ActionRef, CallerInput, Host};
 use sluice_model::outcome::Decision;
 use sluice_model::redirect::{self, Origin};
 use sluice_model::slot::{HostRules, SlotState};
-use sluice_model::{Failure, FailureReason, Object, Outcome, schema};
+use sluice_model::{Diagnostic, Failure, FailureReason, Invalid, LogLine, Object, Outcome, schema};
 use sluice_sandbox::{EncodedInput, Engine, RunRequest, Snapshot};
 use std::sync::Arc;
 
+/// The most differences of a case that are told.
+const MAX_DIFFERENCES: usize = 5;
 /// The attachment's id.
 const TEST: &str = "test";
 
@@ -35,6 +38,23 @@ pub struct CaseResult {
     pub refused: Option<String>,
     /// What the last run gave: `{"outcome": ... | null, "failure": ... | null}`.
     pub got: Value,
+    /// What the runs took together; memory is that of the largest.
+    pub spent: Spent,
+    /// What the runs printed, in their order.
+    pub logs: Vec<LogLine>,
+    /// Which of the file's cases it is, from 0.
+    pub index: usize,
+}
+
+/// What runs take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Spent {
+    /// CPU time, in microseconds.
+    pub cpu_us: u64,
+    /// Time by the clock, in microseconds.
+    pub wall_us: u64,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl CaseResult {
@@ -42,14 +62,34 @@ impl CaseResult {
     pub fn passed(&self) -> bool {
         self.differences.is_empty() && self.refused.is_none()
     }
+
+    /// A case that did not pass, as a mistake of the package: at what it expects, with what came instead.
+    pub fn mistake(&self, package: &Package) -> Diagnostic {
+        let text = package.files.get(&self.file).map_or("", String::as_str);
+        let run = case::pointer_to_run(text, self.index, self.step.unwrap_or_default());
+        let step = self.step.filter(|_| run.contains("/steps/")).map(|step| format!(", step {}", step + 1));
+        let step = step.unwrap_or_default();
+        let (under, why) = match &self.refused {
+            Some(refused) => ("", refused.clone()),
+            None => {
+                let more = self.differences.len().saturating_sub(MAX_DIFFERENCES);
+                let told = self.differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string);
+                let more = (more > 0).then(|| format!("and {more} more differences"));
+                ("/expect", told.chain(more).collect::<Vec<_>>().join("; "))
+            }
+        };
+        let message = format!("case {:?}{step}: {why}", self.name);
+        let found = Diagnostic::in_json("case", self.file.clone(), text, Invalid::at(format!("{run}{under}"), message));
+        Diagnostic { pointer: None, ..found }
+    }
 }
 
 /// Runs all cases of a package, one after the other, in the order of the files.
 pub async fn run(engine: &Engine, package: &Package, snapshot: &Arc<Snapshot>) -> Vec<CaseResult> {
     let mut results = Vec::new();
     for (file, cases) in &package.cases {
-        for case in cases {
-            results.push(run_case(engine, package, snapshot, file, case).await);
+        for (index, case) in cases.iter().enumerate() {
+            results.push(CaseResult { index, ..run_case(engine, package, snapshot, file, case).await });
         }
     }
     results
@@ -70,6 +110,9 @@ pub async fn run_case(
         differences: Vec::new(),
         refused: None,
         got: Value::Null,
+        spent: Spent::default(),
+        logs: Vec::new(),
+        index: 0,
     };
     let config = match schema::validate(package.schema.as_ref(), &case.config) {
         Ok(Value::Object(config)) => config,
@@ -83,9 +126,13 @@ pub async fn run_case(
     let mut state = Object::new();
     for (index, step) in case.steps.iter().enumerate() {
         match run_step(engine, package, snapshot, case, step, &config, &mut state).await {
-            Ok(got) => {
+            Ok((got, spent, logs)) => {
                 result.differences = step.expect.differences(&got);
                 result.got = got;
+                result.spent.cpu_us += spent.cpu_us;
+                result.spent.wall_us += spent.wall_us;
+                result.spent.memory_bytes = result.spent.memory_bytes.max(spent.memory_bytes);
+                result.logs.extend(logs);
             }
             Err(refused) => result.refused = Some(refused),
         }
@@ -105,7 +152,7 @@ async fn run_step(
     step: &Step,
     config: &Object,
     state: &mut Object,
-) -> Result<Value, String> {
+) -> Result<(Value, Spent, Vec<LogLine>), String> {
     let mut caller =
         CallerInput::from_json(step.input.clone(), case.trigger).map_err(|wrong| wrong.under("/input").to_string())?;
     // What an earlier step left, unless the step brings its own.
@@ -121,6 +168,8 @@ async fn run_step(
     let input = Host::test(action, config.clone(), now, u64::from(limits.wall_ms)).input(case.trigger, caller);
     let input = EncodedInput::new(&input).map_err(|wrong| wrong.under("/input").to_string())?;
     let report = engine.run(snapshot, RunRequest { input, limits, now: step.now }).await;
+    let spent = Spent { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
+    let logs = report.logs;
     let outcome = report.outcome.and_then(|outcome| {
         let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
         let rules = HostRules { redirect_origins: &origins, http_localhost: false };
@@ -130,10 +179,11 @@ async fn run_step(
         Ok(outcome)
     });
     *state = slot.finish().state;
-    Ok(match outcome {
+    let got = match outcome {
         Ok(outcome) => json!({ "outcome": outcome, "failure": null }),
         Err(failure) => json!({ "outcome": null, "failure": shown(&failure) }),
-    })
+    };
+    Ok((got, spent, logs))
 }
 
 /// Stacks differ from build to build; a case that names one would be worth nothing.

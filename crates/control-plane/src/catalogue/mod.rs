@@ -9,7 +9,7 @@ mod delete;
 mod mark;
 mod number;
 mod publish;
-mod refusal;
+pub mod refusal;
 
 pub(crate) use delete::Deletion;
 pub(crate) use mark::{Mark, Marked, Marking};

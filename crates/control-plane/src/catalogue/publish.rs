@@ -5,7 +5,7 @@
 //! number takes the next one.
 
 use super::number::{Next, Numbered};
-use super::{ActionRow, Catalogue, Published, TEMPLATE_SLUGS, VersionRow, cases, refusal};
+use super::{ActionRow, Catalogue, Published, VersionRow, cases, refusal};
 use crate::audit::outbox;
 use crate::flows::Warning;
 use crate::keys;
@@ -19,7 +19,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
-use sluice_model::manifest::{MANIFEST_FILE, Provided};
+use sluice_model::manifest::Provided;
 use sluice_model::version::{ActionKind, ActionVersion, Bump};
 use sluice_model::{AuditKind, AuditRecord, Bundle, Code, Diagnostic, Error, FailureReason, Slug};
 use sluice_sandbox::{Engine, Snapshot};
@@ -29,8 +29,6 @@ use tokio::sync::Semaphore;
 
 /// How long all cases of a package may take together.
 const CASES_TIMEOUT: Duration = Duration::from_secs(30);
-/// Differences of a case that are told.
-const MAX_DIFFERENCES: usize = 5;
 
 /// A package to be published.
 pub(crate) struct Publish {
@@ -217,7 +215,8 @@ impl Publisher {
         if results.iter().any(cases::platform_fault) {
             return Err(Error::internal("the sandbox failed on the cases of this package"));
         }
-        let failed: Vec<Diagnostic> = results.iter().filter(|result| !result.passed()).map(diagnostic).collect();
+        let failed = results.iter().filter(|result| !result.passed());
+        let failed: Vec<Diagnostic> = failed.map(|result| result.mistake(package)).collect();
         if failed.is_empty() { Ok(()) } else { Err(refusal::invalid_package(&failed)) }
     }
 
@@ -341,10 +340,8 @@ async fn read(archive: Bytes) -> Result<(Arc<Package>, String), Error> {
         if let Some(refused) = refusal::unsupported(&package.unmet(&Provided::THIS_BUILD)) {
             return Err(refused);
         }
-        let slug = &package.manifest.slug;
-        if TEMPLATE_SLUGS.contains(&slug.as_str()) {
-            let message = format!("{slug:?} is the name of one of the platform's templates; take another");
-            return Err(refusal::invalid_package(&[reserved(&package, message)]));
+        if let Some(found) = refusal::reserved(&package) {
+            return Err(refusal::invalid_package(&[found]));
         }
         let digest = package.content_digest();
         Ok((Arc::new(package), digest))
@@ -356,26 +353,4 @@ async fn read(archive: Bytes) -> Result<(Arc<Package>, String), Error> {
             Err(Error::internal("the package could not be read"))
         }
     }
-}
-
-fn reserved(package: &Package, message: String) -> Diagnostic {
-    let found = Diagnostic::error("reserved_slug", MANIFEST_FILE, message).with_pointer("/slug");
-    let text = package.files.get(MANIFEST_FILE).map_or("", String::as_str);
-    match text.find(&format!("\"{}\"", package.manifest.slug)) {
-        Some(at) => found.at(text, at..at + package.manifest.slug.as_str().len() + 2),
-        None => found,
-    }
-}
-
-/// A case that did not pass, as a mistake of the package.
-fn diagnostic(result: &cases::CaseResult) -> Diagnostic {
-    let step = result.step.filter(|step| *step > 0).map(|step| format!(", step {}", step + 1)).unwrap_or_default();
-    let why = match &result.refused {
-        Some(refused) => refused.clone(),
-        None => {
-            let told: Vec<String> = result.differences.iter().take(MAX_DIFFERENCES).map(ToString::to_string).collect();
-            told.join("; ")
-        }
-    };
-    Diagnostic::error("case", result.file.clone(), format!("case {:?}{step}: {why}", result.name))
 }

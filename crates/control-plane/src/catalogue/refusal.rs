@@ -1,8 +1,9 @@
 //! Mistakes of a package as refusals: every one of them, at the author's own place.
 
+use super::TEMPLATE_SLUGS;
 use sluice_compiler::Package;
 use sluice_model::diagnostic::Severity;
-use sluice_model::{Code, Diagnostic, Error, Failure};
+use sluice_model::{Code, Diagnostic, Error, Failure, manifest::MANIFEST_FILE};
 
 /// What is told where the package as a whole is at fault.
 const WHOLE: &str = "package";
@@ -21,7 +22,7 @@ pub(super) fn invalid_package(found: &[Diagnostic]) -> Error {
 
 /// A package that declares what this build does not provide: FAILED_PRECONDITION `UNSUPPORTED_FEATURE`, with a field for
 /// each key.
-pub(super) fn unsupported(unmet: &[Diagnostic]) -> Option<Error> {
+pub fn unsupported(unmet: &[Diagnostic]) -> Option<Error> {
     let first = unmet.first()?;
     let refused = Error::precondition("UNSUPPORTED_FEATURE", first.to_string());
     let key = |found: &Diagnostic| found.pointer.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
@@ -50,10 +51,12 @@ fn description(found: &Diagnostic) -> String {
 }
 
 /// What a top level did wrong, as a mistake of the package.
-pub(super) fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
+pub fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
     let file = failure.file.clone().unwrap_or_default();
     let message = format!("the module cannot be evaluated ({}): {}", failure.reason, failure.message);
     let found = Diagnostic::error("evaluation", file.clone(), message);
+    // A file that a bundler read is not in the package; its place is known all the same.
+    let found = Diagnostic { line: failure.line, column: failure.column, ..found };
     match (package.files.get(&file), failure.line, failure.column) {
         (Some(text), Some(line), Some(column)) => match offset(text, line, column) {
             Some(offset) => found.at(text, offset..offset),
@@ -61,6 +64,21 @@ pub(super) fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
         },
         _ => found,
     }
+}
+
+/// A slug that is one of the platform's own templates.
+pub fn reserved(package: &Package) -> Option<Diagnostic> {
+    let slug = &package.manifest.slug;
+    if !TEMPLATE_SLUGS.contains(&slug.as_str()) {
+        return None;
+    }
+    let message = format!("{slug:?} is the name of one of the platform's templates; take another");
+    let found = Diagnostic::error("reserved_slug", MANIFEST_FILE, message).with_pointer("/slug");
+    let text = package.files.get(MANIFEST_FILE).map_or("", String::as_str);
+    Some(match text.find(&format!("\"{slug}\"")) {
+        Some(at) => found.at(text, at..at + slug.as_str().len() + 2),
+        None => found,
+    })
 }
 
 /// The byte at a line and a column in UTF-16 code units, both from 1.

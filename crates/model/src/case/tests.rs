@@ -123,3 +123,12 @@ fn a_long_difference_is_cut() {
     let found = differences(&json!("x".repeat(1000)), &json!(1));
     assert!(found[0].to_string().len() < 300);
 }
+
+#[test]
+fn a_run_is_pointed_at_in_a_list_in_steps_and_alone() {
+    let (alone, steps) = (r#"{"name": "a", "input": {}}"#, r#"{"name": "a", "steps": [{}, {}]}"#);
+    assert_eq!(pointer_to_run(alone, 0, 0), "");
+    assert_eq!(pointer_to_run(steps, 0, 1), "/steps/1");
+    let list = format!("[{alone}, {steps}]");
+    assert_eq!((pointer_to_run(&list, 0, 0).as_str(), pointer_to_run(&list, 1, 1).as_str()), ("/0", "/1/steps/1"));
+}

@@ -92,7 +92,16 @@ impl Reader<'_> {
         if let (Some(triggers), Some(outcomes)) = (&triggers, &outcomes) {
             self.outcomes_fit(table, triggers, outcomes);
         }
-        let entry = self.text_of(table, "entry", |text| path(text, &[".ts", ".mts", ".js", ".mjs"]));
+        let entry = self.text_of(table, "entry", |text| {
+            let entry = path(text, &[".ts", ".mts", ".js", ".mjs"])?;
+            match entry.contains('/') {
+                true => Ok(entry),
+                // Only the folder of the entry is read.
+                false => Err(format!(
+                    "expected a path in a folder, such as src/{entry}: modules are read from the entry's folder"
+                )),
+            }
+        });
         let component = self.text_of(table, "component", |text| path(text, &[".wasm"]));
         if let (Some((key, _)), true) = (table.get_key_value("component"), table.contains_key("entry")) {
             self.refuse(

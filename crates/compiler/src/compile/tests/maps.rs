@@ -55,3 +55,21 @@ fn maps_name_files_and_do_not_repeat_them() {
         assert!(!module.source_map.contains("interface"), "{}", module.source_map);
     }
 }
+
+#[test]
+fn a_bundlers_own_source_map_is_followed_to_the_authors_files() {
+    // What `src/fail.ts` and `src/index.ts` were bundled to; the map is of lines.
+    let mut map = sourcemap::SourceMapBuilder::new(None);
+    for (line, (from, source)) in
+        [(2, "../src/fail.ts"), (9, "../src/index.ts"), (10, "../src/index.ts")].iter().enumerate()
+    {
+        map.add(u32::try_from(line).unwrap(), 0, *from, 4, Some(source), None, false);
+    }
+    let url = map.into_sourcemap().to_data_url().unwrap();
+    let bundled = format!(
+        "const fail = () => {{ throw new Error('boom') }};\nconst untold = 1;\nexport function execute() {{ fail(); }}\n//# sourceMappingURL={url}\n"
+    );
+    let files = [("src/index.js", bundled.as_str())];
+    assert_eq!(origin(&files, "src/index.js", "new Error"), ("src/fail.ts".to_owned(), 3, 5));
+    assert_eq!(origin(&files, "src/index.js", "fail();"), ("src/index.ts".to_owned(), 11, 5));
+}

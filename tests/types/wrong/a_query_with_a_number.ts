@@ -1,0 +1,4 @@
+// TS2322: Type 'number' is not assignable to type 'string'
+export async function execute(input: Input): Promise<Outcome> {
+  return { kind: 'redirect', url: 'https://example.com', query: { step: 1 } }
+}

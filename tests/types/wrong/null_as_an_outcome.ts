@@ -1,0 +1,4 @@
+// TS2322: Type 'null' is not assignable to type 'Outcome'
+export async function execute(input: Input): Promise<Outcome> {
+  return null
+}
