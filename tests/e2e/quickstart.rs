@@ -107,7 +107,8 @@ fn the_quick_start_is_true_as_written() {
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{}\n{out}\n{err}", ran.status);
 
-    let mut printed = out.split(&format!("{MARK}\n")).skip(1);
+    let mark = format!("{MARK}\n");
+    let mut printed = out.split(&mark).skip(1);
     let (mut block, mut wrong, mut compared) = ("", Vec::new(), 0);
     for step in &steps {
         match step {

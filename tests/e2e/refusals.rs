@@ -212,7 +212,8 @@ fn for_people(file: &Refusal, scene: &Scene, people: &Ran, told: &str) -> Vec<St
         .filter(|says| !told.contains(says.as_str()))
         .map(|says| format!("people are not told {says:?}: {told}"))
         .collect();
-    if file.cases.is_none() && !people.out.is_empty() {
+    // A publish tells what it is about to do, and then no more.
+    if file.cases.is_none() && (!people.out.is_empty() && !file.result || people.out.contains('✓')) {
         wrong.push(format!("standard output, for people: {}", people.out));
     }
     for word in NOT_FOR_PEOPLE.iter().filter(|word| told.contains(*word)) {

@@ -14,6 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The domain of every ErrorInfo.
 pub const DOMAIN: &str = "sluice";
 
+/// What tonic says where a client's own time limit has passed.
+const LATE: &str = "Timeout expired";
 /// A message in bytes; percent-encoding may triple it in the header.
 const MAX_MESSAGE_BYTES: usize = 1 << 10;
 /// All fields and their messages in bytes; Base64 makes a third more of it in the header.
@@ -50,6 +52,11 @@ pub fn to_status(error: Error) -> Status {
 /// The refusal that a status tells of. One that did not come from us (a proxy's, a broken connection's) has its code as
 /// its reason.
 pub fn from_status(status: &Status) -> Error {
+    // The client's own wait is over: it tells so as if the caller had gone away.
+    let is_late = status.code() == tonic::Code::Cancelled && status.message() == LATE && status.details().is_empty();
+    if is_late {
+        return Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "there was no answer in time");
+    }
     let code = from_code(status.code());
     let details = status.get_error_details();
     let reason = match details.error_info() {

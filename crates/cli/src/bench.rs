@@ -88,7 +88,6 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
 }
 
 async fn measure(args: RunArgs, screen: &Screen) -> Result<(), Stop> {
-    let (target, _) = args.call.target(&args.flow, screen).await?;
     let load = Load {
         callers: count("--callers", args.callers)?,
         connections: count("--connections", args.call.connections)?,
@@ -99,6 +98,8 @@ async fn measure(args: RunArgs, screen: &Screen) -> Result<(), Stop> {
             None => Amount::Time(seconds("--seconds", args.seconds)?),
         },
     };
+    // Only then a call is made, which is recorded.
+    let (target, _) = args.call.target(&args.flow, screen).await?;
     let progress = screen.progress("measuring".to_owned());
     let report = load.run(&target).await?;
     drop(progress);
@@ -125,19 +126,15 @@ impl CallArgs {
 }
 
 fn count(flag: &str, number: usize) -> Result<usize, Stop> {
-    if (1..=100_000).contains(&number) { Ok(number) } else { Err(Stop::usage(format!("{flag}: takes 1 to 100000"))) }
+    if (1..=100_000).contains(&number) { Ok(number) } else { Err(Stop::misused(flag, "takes 1 to 100000")) }
 }
 
 fn positive(flag: &str, number: f64) -> Result<f64, Stop> {
     let fits = number > 0.0 && number <= 1e6;
-    if fits { Ok(number) } else { Err(Stop::usage(format!("{flag}: takes a number over 0, at most 1000000"))) }
+    if fits { Ok(number) } else { Err(Stop::misused(flag, "takes a number over 0, at most 1000000")) }
 }
 
 fn seconds(flag: &str, number: f64) -> Result<Duration, Stop> {
     let fits = (0.0..=86_400.0).contains(&number);
-    if fits {
-        Ok(Duration::from_secs_f64(number))
-    } else {
-        Err(Stop::usage(format!("{flag}: takes 0 to 86400 seconds")))
-    }
+    if fits { Ok(Duration::from_secs_f64(number)) } else { Err(Stop::misused(flag, "takes 0 to 86400 seconds")) }
 }

@@ -1,6 +1,6 @@
 //! The way to the servers.
 
-use crate::stop::Stop;
+use crate::stop::{Stop, in_words};
 use sluice_api::{
     control::v1::{
         audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
@@ -120,7 +120,7 @@ pub(crate) async fn connect(url: &Uri) -> Result<Channel, String> {
         while let Some(inner) = cause.source() {
             cause = inner;
         }
-        cause.to_string()
+        cause.downcast_ref().map_or_else(|| cause.to_string(), in_words)
     })
 }
 
@@ -145,7 +145,7 @@ impl Bearer {
             return Ok(Bearer(None));
         };
         let header = token.to_str().and_then(|t| format!("Bearer {t}").parse::<MetadataValue<Ascii>>().ok());
-        let mut header = header.ok_or_else(|| Stop::usage("SLUICE_TOKEN: takes visible ASCII characters"))?;
+        let mut header = header.ok_or_else(|| Stop::misused("SLUICE_TOKEN", "takes visible ASCII characters"))?;
         header.set_sensitive(true);
         Ok(Bearer(Some(header)))
     }

@@ -41,7 +41,8 @@ pub(crate) const LESSONS: &[Lesson] = &[
     ),
     lesson(
         "init",
-        "The folder gives the slug unless --slug does. On a terminal it asks for what is not given. The package passes its own test.",
+        "The folder gives the slug unless --slug does. On a terminal it asks for what is not given. The package \
+         passes its own test; that of npm-bundle once it is built.",
         &["sluice init my-action", "sluice init geo --starter geo-block --slug block-abroad"],
         "`{dir, slug, starter, files}`",
     ),
@@ -52,10 +53,11 @@ pub(crate) const LESSONS: &[Lesson] = &[
         &[
             "sluice test my-action",
             "sluice test my-action --watch",
+            "sluice test my-action --coverage",
             "sluice test my-action --input input.json --trigger post-login --config config.json",
         ],
         "without --input `{cases: [{name, passed, expected, got, file, step, differences: [{pointer, expected, got}], refused, cpu_us, \
-         wall_us, memory_bytes, logs}], code_bytes, logs}`; with --input R. With --watch a line for each time",
+         wall_us, memory_bytes, logs}], code_bytes, logs}`, with --coverage also `coverage: {lines, ran, files: [{file, lines, ran, missed}]}`; with --input R. With --watch a line for each time",
     ),
     lesson(
         "action publish",

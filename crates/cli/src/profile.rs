@@ -4,7 +4,10 @@
 //! that `--profile` or `SLUICE_PROFILE` names, else the file's current one. The file is
 //! `$XDG_CONFIG_HOME/sluice/config.toml` or `~/.config/sluice/config.toml`; it may hold tokens, so only its owner may read it.
 
-use crate::{client, stop::Stop};
+use crate::{
+    client,
+    stop::{Stop, in_words},
+};
 use clap::Command;
 use serde::{Deserialize, Serialize};
 use sluice_model::{Code, Error, Slug};
@@ -87,7 +90,7 @@ impl Chosen {
         let name = asked.clone().unwrap_or_else(|| file.current.clone());
         let is_own_verb = arguments.iter().skip(1).any(|argument| argument == OWN_VERB);
         if asked.is_some() && !file.profiles.contains_key(&name) && !is_own_verb {
-            return Err(Stop::usage(no_profile(&file, &name)));
+            return Err(no_profile(&file, &name));
         }
         Ok(Chosen { path, file, name })
     }
@@ -113,23 +116,22 @@ impl Chosen {
         let Some(path) = &self.path else {
             return Err(Stop::local("FOLDER_NOT_WRITABLE", "profiles are kept in $HOME/.config, and HOME is not set"));
         };
-        let refused =
-            |e: &dyn std::fmt::Display| Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", path.display()));
-        let text = toml::to_string(&self.file).map_err(|e| refused(&e))?;
-        write(path, &format!("{FILE_HEAD}{text}")).map_err(|e| refused(&e))
+        let refused = |e: &str| Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", path.display()));
+        let text = toml::to_string(&self.file).map_err(|e| refused(&e.to_string()))?;
+        write(path, &format!("{FILE_HEAD}{text}")).map_err(|e| refused(&in_words(&e)))
     }
 }
 
 /// What is said of a profile that is not there.
-pub(crate) fn no_profile(file: &Profiles, name: &str) -> String {
+pub(crate) fn no_profile(file: &Profiles, name: &str) -> Stop {
     let there: Vec<&str> = file.profiles.keys().map(String::as_str).collect();
     let there = match there.as_slice() {
         [] => "there are none yet".to_owned(),
         names => format!("there are {}", names.join(", ")),
     };
-    format!(
-        "--profile: there is no profile {name:?}; {there}; `sluice config set tenant NAME --profile {name}` makes it"
-    )
+    let message =
+        format!("there is no profile {name:?}; {there}; `sluice config set tenant NAME --profile {name}` makes it");
+    Stop::misused("--profile", message)
 }
 
 /// `--profile NAME` or `--profile=NAME`, as it will be parsed.
@@ -171,7 +173,7 @@ fn read(path: &Path) -> Result<Profiles, Stop> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Profiles::default()),
-        Err(error) => return Err(refused(error.to_string())),
+        Err(error) => return Err(refused(format!("cannot be read: {}", in_words(&error)))),
     };
     let file: Profiles = toml::from_str(&text).map_err(|error| refused(error.to_string().trim_end().to_owned()))?;
     for (name, profile) in &file.profiles {

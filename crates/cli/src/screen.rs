@@ -142,6 +142,12 @@ impl Screen {
         }
     }
 
+    /// Tells what is wrong with the arguments, with the usage, as it looks with colours and without.
+    pub(crate) fn misused(&self, coloured: &str, plain: &str) {
+        let text = if self.errors.colour { coloured } else { plain };
+        let _closed = io::stderr().lock().write_all(printable(text).as_bytes());
+    }
+
     /// Tells what ended the verb, and how the process ends.
     pub(crate) fn stopped(&self, stop: &Stop) -> ExitCode {
         if let Some(error) = &stop.error {
@@ -197,15 +203,26 @@ fn line(value: &impl Serialize) -> String {
     text
 }
 
-/// Text that cannot do anything to a terminal: what an Action logs or throws ends up here. Colours pass, all other control
-/// characters are shown by their number.
+/// Text that cannot do anything to a terminal. Our own colours pass, all other control characters are shown by their number.
 fn printable(text: &str) -> String {
+    shown(text, is_colour)
+}
+
+/// The same of text that is not ours, such as what an Action logs, throws or answers: not even a colour passes, for it could
+/// hide what stands behind it.
+pub(crate) fn foreign(text: &str) -> String {
+    shown(text, |_| false)
+}
+
+/// Text with its control characters shown by their number, but for line ends, tabs, and escapes that may pass by what follows
+/// them.
+fn shown(text: &str, may_pass: impl Fn(&str) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match c {
             '\n' | '\t' => shown.push(c),
-            '\x1b' if is_colour(rest.as_str()) => shown.push(c),
+            '\x1b' if may_pass(rest.as_str()) => shown.push(c),
             c if c.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(c))),
             c => shown.push(c),
         }
@@ -228,6 +245,7 @@ mod tests {
     fn what_an_action_prints_cannot_move_the_cursor() {
         assert_eq!(printable("a\x1b[2Jb\r\u{9b}c\n"), "a\\x1b[2Jb\\x0d\\x9bc\n");
         assert_eq!(printable("\x1b[1;31mred\x1b[0m"), "\x1b[1;31mred\x1b[0m");
+        assert_eq!(foreign("a\x1b[8mb\x1b]0;c\x07\n\td"), "a\\x1b[8mb\\x1b]0;c\\x07\n\td");
     }
 
     #[test]

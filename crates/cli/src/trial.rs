@@ -5,7 +5,7 @@
 
 use crate::{stop::Stop, view::run::Run};
 use jiff::Timestamp;
-use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
+use sluice_compiler::{ChildOptions, CompileError, CountedLine, Package, compile_counting_in_child, compile_in_child};
 use sluice_control_plane::{
     catalogue::{cases, refusal},
     config::EngineConfig,
@@ -38,6 +38,8 @@ pub(crate) struct Trial {
     redirects: Redirects,
     /// What counts against the bound on a bundle.
     pub(crate) code_bytes: usize,
+    /// Where the statements begin that are counted.
+    pub(crate) lines: Vec<CountedLine>,
 }
 
 /// Where redirects may lead.
@@ -61,7 +63,7 @@ pub(crate) struct Attempt {
 
 impl Trial {
     /// Compiles a package in a child process, and evaluates it in the sandbox. The engine is that of the trial before, or is
-    /// kept for the next.
+    /// kept for the next. Counting, it knows which lines run.
     ///
     /// # Errors
     /// What the package has wrong, as a publish would refuse it; or what this machine lacks.
@@ -69,6 +71,7 @@ impl Trial {
         package: Package,
         redirects: Redirects,
         kept: &mut Option<Engine>,
+        counting: bool,
     ) -> Result<Trial, Stop> {
         if let Some(refused) = refusal::unsupported(&package.unmet(&Provided::THIS_BUILD)) {
             return Err(refused.into());
@@ -79,7 +82,11 @@ impl Trial {
         // The compiler waits for its child, and an engine that is not in the cache is compiled for seconds: side by side.
         let compiled = tokio::task::spawn_blocking(move || {
             let options = ChildOptions::this_program().map_err(CompileError::Unavailable)?;
-            compile_in_child(&package, &options).map(|bundle| (package, bundle))
+            let compiled = match counting {
+                true => compile_counting_in_child(&package, &options),
+                false => compile_in_child(&package, &options).map(|bundle| (bundle, Vec::new())),
+            };
+            compiled.map(|(bundle, lines)| (package, bundle, lines))
         });
         let before = kept.clone();
         let engine = tokio::task::spawn_blocking(move || match before {
@@ -90,17 +97,20 @@ impl Trial {
                 ..EngineOptions::default()
             }),
         });
-        let (package, bundle) = joined(compiled.await)?.map_err(|error| match error {
+        let (package, bundle, lines) = joined(compiled.await)?.map_err(|error| match error {
             CompileError::Refused(found) => Stop::package(&found),
             CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
         })?;
         let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
         *kept = Some(engine.clone());
         let code_bytes = bundle.code_bytes();
-        let snapshot = engine.snapshot(&bundle).await.map_err(|failure| unpublishable(&package, &failure))?;
+        let snapshot = engine
+            .snapshot(&bundle)
+            .await
+            .map_err(|failure| Stop::package(&[refusal::evaluation(&package, &failure)]))?;
         let version = package.manifest.version.as_ref().map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
         let slug = package.manifest.slug.clone();
-        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects, code_bytes })
+        Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects, code_bytes, lines })
     }
 
     /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
@@ -194,15 +204,6 @@ impl Trial {
 fn origin_of(url: &str) -> Option<Origin> {
     let url = redirect::parse(url).ok()?;
     Origin::parse(&url.origin().ascii_serialization()).ok()
-}
-
-/// A module that cannot be evaluated cannot be published: told as the publish would, with the place and the stack.
-fn unpublishable(package: &Package, failure: &Failure) -> Stop {
-    let found = refusal::evaluation(package, failure);
-    match &failure.stack {
-        Some(stack) if found.help.is_none() => Stop::package(&[found.with_help(format!("it was thrown\n{stack}"))]),
-        _ => Stop::package(&[found]),
-    }
 }
 
 fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Result<T, Stop> {

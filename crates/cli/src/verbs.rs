@@ -113,7 +113,7 @@ impl Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PageArgs {
     /// How many entries at most, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
     /// Where the page begins: the next_page_token of the page before
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]

@@ -3,6 +3,7 @@
 pub(crate) mod action;
 pub(crate) mod audit;
 pub(crate) mod case;
+pub(crate) mod coverage;
 pub(crate) mod execution;
 pub(crate) mod executor;
 pub(crate) mod flow;

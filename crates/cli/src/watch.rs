@@ -1,6 +1,6 @@
 //! Waits until somebody saves a file.
 
-use crate::stop::Stop;
+use crate::stop::{Stop, without_number};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind};
 use std::{
     collections::BTreeSet,
@@ -29,7 +29,9 @@ pub(crate) struct Watch {
 impl Watch {
     /// Watches from now on.
     pub(crate) fn new(root: &Path) -> Result<Watch, Stop> {
-        let refused = |e: &dyn std::fmt::Display| Stop::local("NOT_WATCHED", format!("{}: {e}", root.display()));
+        let refused = |e: &dyn std::fmt::Display| {
+            Stop::local("NOT_WATCHED", format!("{}: {}", root.display(), without_number(&e.to_string())))
+        };
         let root = root.canonicalize().map_err(|e| refused(&e))?;
         let (tell, changes) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {

@@ -2,64 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use assert_cmd::{Command, assert::Assert};
+mod support;
+
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-use tempfile::TempDir;
-
-/// The binary, without this shell's settings.
-fn sluice() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    for name in ["SLUICE_CONTROL_URL", "SLUICE_EXECUTOR_URL", "SLUICE_TENANT", "SLUICE_TOKEN", "SLUICE_PROFILE"] {
-        command.env_remove(name);
-    }
-    // Nobody has profiles there.
-    command.env("XDG_CONFIG_HOME", "/nonexistent");
-    command
-}
-
-/// One line of JSON.
-fn json(bytes: &[u8]) -> Value {
-    let text = std::str::from_utf8(bytes).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    serde_json::from_str(text).unwrap()
-}
-
-fn out(assert: &Assert) -> Value {
-    json(&assert.get_output().stdout)
-}
-
-fn refusal(assert: &Assert) -> Value {
-    json(&assert.get_output().stderr)["error"].clone()
-}
-
-/// A package made by init, with another source.
-fn package(source: &str) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("my-action");
-    sluice().arg("init").arg(&dir).assert().success();
-    fs::write(dir.join("src/index.ts"), source).unwrap();
-    (folder, dir)
-}
-
-fn write(dir: &Path, name: &str, value: &Value) -> PathBuf {
-    let path = dir.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, value.to_string()).unwrap();
-    path
-}
-
-/// Runs a source once on an input.
-fn tried(source: &str, input: &Value) -> Value {
-    let (folder, dir) = package(source);
-    let input = write(folder.path(), "input.json", input);
-    let ran = sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(input).assert();
-    // A block or a failed Action exits 0.
-    out(&ran.success())
-}
+use std::fs;
+use support::{json, out, package, refusal, sluice, tried, write};
 
 #[test]
 fn what_init_makes_passes_its_test_at_once() {
@@ -225,7 +172,7 @@ fn what_this_build_cannot_provide_is_refused_by_name() {
     let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
     assert_eq!(
         (&error["reason"], &error["fields"][0]["field"]),
-        (&json!("UNSUPPORTED_FEATURE"), &json!("hosts")),
+        (&json!("UNSUPPORTED_FEATURE"), &json!("action.toml:4:1")),
         "{error}"
     );
 }
@@ -301,151 +248,4 @@ fn bad_usage_exits_2() {
         sluice().args(args).assert().code(2);
     }
     sluice().arg("--version").assert().success();
-}
-
-#[test]
-fn modules_are_those_of_the_package_whatever_their_names() {
-    let (folder, dir) = package("export function execute() { return { kind: 'block' } }");
-    fs::write(dir.join("src/main.ts"), "export { execute } from './index'\n").unwrap();
-    let manifest = fs::read_to_string(dir.join("action.toml")).unwrap();
-    fs::write(dir.join("action.toml"), manifest.replace("triggers =", "entry = \"src/main.ts\"\ntriggers =")).unwrap();
-    let input = write(folder.path(), "input.json", &json!({}));
-    let run = out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(&input).assert().success());
-    assert_eq!(run["outcome"]["kind"], "block", "{run}");
-
-    // A cycle through the entry.
-    let (folder, dir) = package(
-        "import { twice } from './helper'\nexport const LIMIT = 3\n\
-         export function execute() { return { kind: 'continue', state: { n: twice() } } }",
-    );
-    fs::write(dir.join("src/helper.ts"), "import { LIMIT } from './index'\nexport const twice = () => LIMIT * 2\n")
-        .unwrap();
-    let input = write(folder.path(), "input.json", &json!({}));
-    let run = out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(&input).assert().success());
-    assert_eq!(run["outcome"]["state"]["n"], 6, "{run}");
-}
-
-#[test]
-fn stacks_in_logs_and_thrown_dom_exceptions_have_the_authors_places() {
-    let source = "interface Padding {\n  a: string\n}\n\n\nexport function execute() {\n  console.error(new Error('seen'))\n  btoa('\u{20ac}')\n}\n";
-    let run = tried(source, &json!({}));
-    let log = run["logs"][0]["text"].as_str().unwrap();
-    assert!(log.contains("Error: seen\n    at execute (src/index.ts:7:"), "{log}");
-    let failure = &run["failure"];
-    assert!(failure["message"].as_str().unwrap().starts_with("InvalidCharacterError: "), "{failure}");
-    assert_eq!((&failure["file"], &failure["line"]), (&json!("src/index.ts"), &json!(8)));
-}
-
-#[test]
-fn what_the_top_level_prints_is_shown() {
-    let (_folder, dir) = package("console.info('once')\nexport function execute() { return { kind: 'continue' } }");
-    let tested = out(&sluice().args(["--json", "test"]).arg(&dir).assert().success());
-    assert_eq!(tested["logs"][0]["text"], "once");
-}
-
-#[test]
-fn bad_usage_is_json_where_json_is_asked_for() {
-    let refused =
-        sluice().args(["--json", "action", "publish", "dir", "--bump", "huge", "--tenant", "a"]).assert().code(2);
-    let error = refusal(&refused);
-    assert_eq!(
-        (&error["code"], &error["reason"], &error["fields"][0]["field"]),
-        (&json!("INVALID_ARGUMENT"), &json!("USAGE"), &json!("--bump"))
-    );
-    let told = sluice().args(["flow", "list"]).assert().code(2);
-    let text = String::from_utf8(told.get_output().stderr.clone()).unwrap();
-    assert!(
-        text.contains("--tenant <TENANT>") && text.contains("next: --tenant NAME names it; sluice config set tenant"),
-        "{text}"
-    );
-}
-
-#[test]
-fn profiles_keep_what_is_not_typed_and_never_show_a_token() {
-    let home = tempfile::tempdir().unwrap();
-    let config = |arguments: &[&str]| {
-        let mut command = sluice();
-        command.env("XDG_CONFIG_HOME", home.path()).args(["--json", "config"]).args(arguments);
-        command
-    };
-    let set = out(&config(&["set", "tenant", "acme"]).assert().success());
-    assert_eq!((&set["profile"], &set["current"], &set["tenant"]), (&json!("default"), &json!(true), &json!("acme")));
-    fs::write(home.path().join("token"), "very-secret\n").unwrap();
-    let token = home.path().join("token");
-    let token = token.to_str().unwrap();
-    out(&config(&["set", "token", "--value-file", token, "--profile", "far"]).assert().success());
-    out(&config(&["set", "control-url", "http://far:7070", "--profile", "far"]).assert().success());
-    let refused = config(&["set", "token", "very-secret"]).assert().code(2);
-    assert!(!refusal(&refused).to_string().contains("very-secret"));
-    let refused = config(&["set", "control-url", "far"]).assert().code(1);
-    assert_eq!(refusal(&refused)["fields"][0]["field"], "control-url");
-
-    let listed = config(&["list"]).assert().success();
-    assert!(!String::from_utf8_lossy(&listed.get_output().stdout).contains("very-secret"));
-    let names: Vec<Value> = out(&listed)["entries"].as_array().unwrap().iter().map(|e| e["profile"].clone()).collect();
-    assert_eq!(names, ["default", "far"]);
-    let shown = out(&config(&["show", "--profile", "far"]).assert().success());
-    assert_eq!(shown["control_url"], json!({ "value": "http://far:7070", "source": "profile" }));
-    assert_eq!((&shown["token"]["value"], &shown["executor_url"]["source"]), (&json!("(set)"), &json!("default")));
-    let shown = out(&config(&["show"]).env("SLUICE_TENANT", "other").assert().success());
-    assert_eq!(shown["tenant"], json!({ "value": "other", "source": "environment" }));
-
-    // It is used: the server that is not there is the profile's.
-    let mut list = sluice();
-    list.env("XDG_CONFIG_HOME", home.path()).args(["--json", "flow", "list", "--profile", "far", "--tenant", "acme"]);
-    assert!(refusal(&list.assert().code(1))["message"].as_str().unwrap().contains("http://far:7070"));
-    let mut list = sluice();
-    list.env("XDG_CONFIG_HOME", home.path()).args(["--json", "flow", "list", "--profile", "nowhere"]);
-    assert!(refusal(&list.assert().code(2))["message"].as_str().unwrap().contains("there are default, far"));
-    assert_eq!(out(&config(&["use", "far"]).assert().success())["current"], true);
-    assert_eq!(out(&config(&["unset", "token"]).assert().success())["has_token"], false);
-    assert_eq!(out(&config(&["delete", "far"]).assert().success()), json!({ "profile": "far", "deleted": true }));
-}
-
-#[test]
-fn shells_and_man_get_what_they_read() {
-    for shell in ["bash", "zsh", "fish"] {
-        let made = sluice().args(["completions", shell]).assert().success();
-        let script = String::from_utf8(made.get_output().stdout.clone()).unwrap();
-        assert!(script.contains("rollback") && script.contains("redirect-origins"), "{shell}");
-        if shell == "bash" {
-            Command::new("bash").arg("-n").write_stdin(script).assert().success();
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let written = out(&sluice().args(["--json", "man"]).arg(folder.path()).assert().success());
-    let files = written["files"].as_array().unwrap();
-    assert!(files.len() > 40 && files.contains(&json!("sluice-flow-attach.1")), "{files:?}");
-    let page = fs::read_to_string(folder.path().join("sluice-flow-attach.1")).unwrap();
-    assert!(page.contains("Examples:") && page.contains("position"), "{page}");
-}
-
-#[test]
-fn a_saved_package_is_tested_again() {
-    use std::io::{BufRead as _, BufReader};
-    let (_folder, dir) = package("export function execute() { return { kind: 'continue' } }");
-    let mut watching = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"))
-        .args(["--json", "test", "--watch"])
-        .arg(&dir)
-        .env("XDG_CONFIG_HOME", "/nonexistent")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let mut passed = || {
-        let tested: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        tested["cases"][0]["passed"].clone()
-    };
-    assert_eq!(passed(), true);
-    fs::write(dir.join("src/index.ts"), "export function execute() { return { kind: 'block' } }").unwrap();
-    assert_eq!(passed(), false);
-    // What does not compile is told, and the next save is waited for.
-    fs::write(dir.join("src/index.ts"), "export function execute( {").unwrap();
-    let mut errors = BufReader::new(watching.stderr.take().unwrap()).lines();
-    assert!(errors.next().unwrap().unwrap().contains("INVALID_PACKAGE"));
-    fs::write(dir.join("src/index.ts"), "export function execute() { return { kind: 'continue' } }").unwrap();
-    assert_eq!(passed(), true);
-    watching.kill().unwrap();
-    watching.wait().unwrap();
 }

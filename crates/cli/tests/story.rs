@@ -280,3 +280,42 @@ fn what_is_saved_is_published_and_runs_at_once() {
     assert_eq!(verdict(&dev), "block");
     dev.end();
 }
+
+#[test]
+fn on_a_terminal_a_version_that_may_do_more_is_asked_for() {
+    use std::io::{Read as _, Write as _};
+    let dev = Dev::start();
+    dev.done("tenant create acme");
+    dev.done("init gate");
+    dev.done("action publish gate");
+    let manifest = dev.folder.path().join("gate/action.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"post-login\"]", "\"post-login\", \"pre-login\"]")).unwrap();
+    let answered = |answer: &str| {
+        let mut terminal = Command::new("script")
+            .args(["-qec", &format!("{} action publish gate", env!("CARGO_BIN_EXE_sluice")), "/dev/null"])
+            .env("SLUICE_CONTROL_URL", format!("http://{}", dev.addresses["control"].as_str().unwrap()))
+            .env("SLUICE_TENANT", "acme")
+            .env("XDG_CONFIG_HOME", "/nonexistent")
+            .env("TERM", "xterm")
+            .current_dir(dev.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut keys, mut shows) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+        let (mut screen, mut piece, mut asked) = (String::new(), [0; 4096], false);
+        while let Ok(read @ 1..) = shows.read(&mut piece) {
+            screen.push_str(&String::from_utf8_lossy(&piece[..read]));
+            if !asked && screen.contains("Publish gate to acme?") {
+                keys.write_all(answer.as_bytes()).unwrap();
+                asked = true;
+            }
+        }
+        assert!(asked && screen.contains("trigger pre-login"), "{screen}");
+        terminal.wait().unwrap().code().unwrap()
+    };
+    let versions = || dev.done("action versions gate")["entries"].as_array().unwrap().len();
+    assert_eq!((answered("n"), versions()), (1, 1));
+    assert_eq!((answered("y"), versions()), (0, 2));
+}

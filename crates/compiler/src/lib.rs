@@ -17,6 +17,11 @@ mod child;
 mod compile;
 mod package;
 
-pub use child::{CHILD_COMMAND, ChildOptions, CompileError, compile_in_child, run_child_if_asked};
-pub use compile::compile;
+pub use child::{
+    CHILD_COMMAND, ChildOptions, CompileError, compile_counting_in_child, compile_in_child, run_child_if_asked,
+};
+pub use compile::{
+    compile,
+    counters::{CountedLine, counted},
+};
 pub use package::{MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_FILES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES, Package};

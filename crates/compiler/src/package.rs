@@ -8,11 +8,13 @@ mod tests;
 use sluice_model::{
     ConfigSchema, Diagnostic, Manifest,
     case::{CASES_FOLDER, Case},
-    manifest::{MANIFEST_FILE, Provided, check_path},
+    manifest::{MANIFEST_FILE, Provided, check_path, placed},
     schema::SCHEMA_FILE,
 };
 use std::collections::BTreeMap;
 
+/// Folders in folders.
+const MAX_DEPTH: usize = 20;
 /// The most files that are kept of a package.
 pub const MAX_FILES: usize = 500;
 /// The largest file.
@@ -79,7 +81,10 @@ impl Package {
             };
             let known: Vec<&str> = self.sources().map(|(path, _)| path).take(10).collect();
             let found = Diagnostic::error("missing_entry", MANIFEST_FILE, message).with_pointer(pointer);
+            let found = placed(found, self.files.get(MANIFEST_FILE).map_or("", String::as_str));
+            let is_built = self.manifest.entry.as_deref().is_some_and(|entry| !entry.starts_with("src/"));
             found.with_help(match known.is_empty() {
+                true if is_built => "a bundler writes it: build the package first, as by npm run build".to_owned(),
                 true => "write the Action in src/index.ts; it exports `execute`".to_owned(),
                 false => format!(
                     "the package has {}; name the one that exports `execute` by entry = \"...\"",
@@ -100,7 +105,8 @@ impl Package {
 
     /// What it declares and a build does not provide; see [`Manifest::unmet`].
     pub fn unmet(&self, provided: &Provided) -> Vec<Diagnostic> {
-        self.manifest.unmet(provided)
+        let text = self.files.get(MANIFEST_FILE).map_or("", String::as_str);
+        self.manifest.unmet(provided).into_iter().map(|found| placed(found, text)).collect()
     }
 
     /// The digest of what makes a version: the manifest without its `version`, all sources, the schema. Test cases and
@@ -142,8 +148,11 @@ struct Reading {
 impl Reading {
     fn refuse(&mut self, code: &'static str, file: &str, message: impl Into<String>) {
         if self.found.len() < MAX_DIAGNOSTICS {
-            // A hostile path is shown with its control characters escaped.
-            let shown: String = file.chars().take(200).flat_map(char::escape_debug).collect();
+            // A hostile path is shown with its control characters by their numbers.
+            let shown: String = file.chars().take(200).fold(String::new(), |shown, c| match c.is_control() {
+                true => format!("{shown}\\x{:02x}", u32::from(c)),
+                false => format!("{shown}{c}"),
+            });
             self.found.push(Diagnostic::error(code, shown, message));
         }
     }
@@ -154,6 +163,10 @@ impl Reading {
         }
         if !may_count(&path) {
             return;
+        }
+        // As deep as a folder is read.
+        if path.split('/').count() > MAX_DEPTH + 2 {
+            return self.refuse("too_deep", &path, format!("folders are nested more than {MAX_DEPTH} deep"));
         }
         if bytes.len() > MAX_FILE_BYTES {
             let message = format!("the file has over {MAX_FILE_BYTES} bytes");
@@ -214,7 +227,8 @@ impl Reading {
             && self.found.iter().all(|d| d.file != schema_path)
         {
             let message = format!("the schema {schema_path} is not in the package");
-            self.found.push(Diagnostic::error("missing_schema", MANIFEST_FILE, message).with_pointer("/schema"));
+            let found = Diagnostic::error("missing_schema", MANIFEST_FILE, message).with_pointer("/schema");
+            self.found.push(placed(found, files.get(MANIFEST_FILE).map_or("", String::as_str)));
         }
         let mut cases = Vec::new();
         for (path, text) in files.iter().filter(|(path, _)| is_case(path)) {
@@ -225,6 +239,7 @@ impl Reading {
         }
         if let Some(manifest) = &manifest {
             self.found.extend(misplaced_cases(manifest, &cases, &files));
+            self.found.extend(undeclared_secrets(manifest, &cases, &files));
         }
         match manifest {
             Some(manifest) if self.found.is_empty() => Ok(Package { manifest, schema, cases, files }),
@@ -295,6 +310,31 @@ fn misplaced_cases(
         }
     }
     found
+}
+
+/// Secrets of cases that the Action could never read.
+fn undeclared_secrets(
+    manifest: &Manifest,
+    cases: &[(String, Vec<Case>)],
+    files: &BTreeMap<String, String>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    // Where the config names secrets, any may be one.
+    let any = !manifest.secrets_from_config.is_empty();
+    for (path, read) in cases.iter().filter(|_| !any) {
+        let text = files.get(path).map_or("", String::as_str);
+        let is_list = text.trim_start().starts_with('[');
+        for (index, case) in read.iter().enumerate() {
+            for name in case.secrets.keys().filter(|name| !manifest.secrets.contains(name)) {
+                let case = if is_list { format!("/{index}") } else { String::new() };
+                let pointer = format!("{case}/secrets/{}", name.replace('~', "~0").replace('/', "~1"));
+                let message = "is not among the secrets of action.toml";
+                found.push(Diagnostic::in_json("test_case", path, text, sluice_model::Invalid::at(pointer, message)));
+            }
+        }
+    }
+    // The line has the secret in it.
+    found.into_iter().map(|found| Diagnostic { excerpt: None, ..found }).collect()
 }
 
 /// The folder that the sources are in: the first part of the entry's path.

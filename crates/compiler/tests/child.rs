@@ -21,6 +21,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_child_that_never_answers_is_killed", a_child_that_never_answers_is_killed),
     ("a_child_that_uses_up_its_cpu_time_is_out_of_time", a_child_that_uses_up_its_cpu_time_is_out_of_time),
     ("a_program_that_is_no_compiler_is_told_apart", a_program_that_is_no_compiler_is_told_apart),
+    ("the_file_that_the_child_was_at_is_told", the_file_that_the_child_was_at_is_told),
     ("a_program_that_is_not_there_is_the_machines_fault", a_program_that_is_not_there_is_the_machines_fault),
     ("the_child_gets_an_empty_environment", the_child_gets_an_empty_environment),
     ("a_package_of_200_lines_takes_milliseconds", a_package_of_200_lines_takes_milliseconds),
@@ -99,16 +100,20 @@ fn hostile_nesting_ends_as_a_diagnostic() {
         ("arrow functions", format!("const a = {}1", "a=>".repeat(200_000))),
         ("generic types", format!("type A = {}", around("A<", "0", ">", 200_000))),
         ("template strings", format!("const a = {}", around("`${", "1", "}`", 150_000))),
+        ("templates that are not closed", format!("const a = {}", "`${".repeat(100_000))),
+        ("generic types that are not closed", format!("type A = {}", "Array<".repeat(100_000))),
+        ("arrays that are not closed", format!("export const deep = {}", "[".repeat(100_000))),
     ];
     for (what, text) in crashes {
         let found = refused(&package(&[("src/index.ts", &format!("{text}\n{EXECUTE}"))]), &options());
         assert_eq!(found.len(), 1, "{what}: {found:?}");
         assert_eq!(found[0].code, "compiler_crash", "{what}: {}", found[0]);
         assert!(
-            found[0].message.starts_with("the compiler ran out of stack or memory on this package"),
+            found[0].message.starts_with("the compiler ran out of stack or memory on this file"),
             "{what}: {}",
             found[0]
         );
+        assert_eq!(found[0].file, "src/index.ts", "{what}: {}", found[0]);
     }
     // Whatever comes of these, it comes as an answer.
     let others = [
@@ -156,11 +161,49 @@ fn a_child_that_uses_up_its_cpu_time_is_out_of_time() {
 }
 
 fn a_program_that_is_no_compiler_is_told_apart() {
-    for lines in ["exit 0", "exit 3", "echo hello", "printf 'sluice\\001\\n\\377\\377\\377\\377\\377\\377\\377\\377{}'"]
-    {
+    for lines in [
+        "exit 0",
+        "exit 3",
+        "echo hello",
+        "echo file src/nowhere.ts",
+        "echo file",
+        "printf 'file src/index.ts'",
+        "printf 'sluice\\001\\n\\377\\377\\377\\377\\377\\377\\377\\377{}'",
+    ] {
         let (_folder, options) = script(lines);
         let found = refused(&package(&[("src/index.ts", EXECUTE)]), &options);
         assert_eq!(found[0].message, "the compiler failed on this package, by a fault of its own", "{lines}");
+    }
+}
+
+fn the_file_that_the_child_was_at_is_told() {
+    let crash = format!("export const deep = {}", "[".repeat(400_000));
+    let files = [
+        (
+            "src/index.ts",
+            "import { a } from './a'\nimport { deep } from './deep'\nexport const execute = () => [a, deep]",
+        ),
+        ("src/a.ts", "export const a = 1"),
+        ("src/deep.ts", crash.as_str()),
+    ];
+    let found = refused(&package(&files), &options());
+    assert_eq!((found[0].file.as_str(), found[0].line), ("src/deep.ts", None), "{}", found[0]);
+
+    let at_a = "printf 'file src/index.ts\\nfile src/a.ts\\n'";
+    let endings = [
+        ("exec sleep 1000", "compiler_time", "the compiler ran out of time on this file"),
+        ("kill -ABRT $$", "compiler_crash", "the compiler ran out of stack or memory on this file"),
+        ("exit 0", "compiler_crash", "the compiler failed on this file, by a fault of its own"),
+        // What is no answer is none, whatever stands before it.
+        ("echo file src/nowhere.ts", "compiler_crash", "the compiler failed on this file, by a fault of its own"),
+        ("echo hello", "compiler_crash", "the compiler failed on this file, by a fault of its own"),
+    ];
+    for (ending, code, message) in endings {
+        let (_folder, options) = script(&format!("{at_a}\n{ending}"));
+        let wall = if code == "compiler_time" { Duration::from_secs(2) } else { options.wall };
+        let found = refused(&package(&files), &ChildOptions { wall, ..options });
+        assert_eq!((found[0].code.as_ref(), found[0].file.as_str()), (code, "src/a.ts"), "{ending}: {}", found[0]);
+        assert!(found[0].message.starts_with(message), "{ending}: {}", found[0]);
     }
 }
 

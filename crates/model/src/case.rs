@@ -14,8 +14,8 @@ mod subset;
 mod tests;
 
 use crate::{
-    Diagnostic, FailureReason, Invalid, Object, OutcomeKind, Trigger,
-    decode::{Decode, Fields, Path, wrong_type},
+    Diagnostic, FailureReason, Invalid, Object, Outcome, OutcomeKind, Trigger,
+    decode::{Decode, Fields, Path, unknown_key, wrong_type},
     diagnostic::locate_json,
 };
 use serde_json::Value;
@@ -97,6 +97,9 @@ impl Case {
             return Err(vec![Diagnostic::error("too_large", file, message)]);
         }
         let value: Value = serde_json::from_str(text).map_err(|e| vec![Diagnostic::not_json(file, text, &e)])?;
+        if let Some(found) = Diagnostic::key_twice(file, text) {
+            return Err(vec![found]);
+        }
         let root = Path::ROOT;
         let read: Vec<Result<Case, Invalid>> = match value {
             Value::Array(items) if items.len() > MAX_CASES => {
@@ -181,16 +184,28 @@ impl Decode for Expectation {
                 let at = path.key("outcome");
                 let outcome = object(outcome, at)?;
                 known_word::<OutcomeKind>(&outcome, "kind", at)?;
+                // A key that no outcome has is never there: with null it would be as expected, whatever comes.
+                let kind = outcome.get("kind").and_then(|kind| kind.as_str()?.parse().ok());
+                known_keys(&outcome, &Outcome::keys(kind), at)?;
                 Ok(Expectation::Outcome(outcome))
             }
             (None, Some(failure)) => {
                 let at = path.key("failure");
                 let failure = object(failure, at)?;
                 known_word::<FailureReason>(&failure, "reason", at)?;
+                known_keys(&failure, &["reason", "message", "pointer", "file", "line", "column", "stack"], at)?;
                 Ok(Expectation::Failure(failure))
             }
             _ => Err(path.invalid("expected \"outcome\" or \"failure\", one of them")),
         }
+    }
+}
+
+fn known_keys(value: &Value, known: &[&str], path: Path<'_>) -> Result<(), Invalid> {
+    let keys = value.as_object().into_iter().flat_map(Object::keys);
+    match keys.into_iter().find(|key| !known.contains(&key.as_str())) {
+        Some(unknown) => Err(path.key(unknown).invalid(unknown_key(unknown, known))),
+        None => Ok(()),
     }
 }
 

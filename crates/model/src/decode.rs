@@ -3,6 +3,7 @@
 //! Pointers follow one rule: to the offending key itself, also when it is unknown; to the parent when a key is missing.
 
 use crate::Object;
+use crate::diagnostic::nearest;
 use serde_json::Value;
 use std::fmt;
 
@@ -117,13 +118,7 @@ impl<'a> Fields<'a> {
             return Err(wrong_type(*path, "an object", &value));
         };
         if let Some(unknown) = map.keys().find(|k| !known.contains(&k.as_str())) {
-            let shown: String = unknown.chars().take(80).collect();
-            let message = if known.is_empty() {
-                format!("unknown key {shown:?}; no key is known here")
-            } else {
-                format!("unknown key {shown:?}; known are {}", known.join(", "))
-            };
-            return Err(path.key(unknown).invalid(message));
+            return Err(path.key(unknown).invalid(unknown_key(unknown, known)));
         }
         Ok(Fields { map, path: *path, known, null_is_absent: false })
     }
@@ -161,6 +156,16 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn path(&self) -> &Path<'a> {
         &self.path
+    }
+}
+
+/// What is said of a key that is not known: the near one, where there is one, or all.
+pub(crate) fn unknown_key(key: &str, known: &[&str]) -> String {
+    let shown: String = key.chars().take(80).collect();
+    match nearest(key, known.iter().copied()) {
+        Some(near) => format!("unknown key {shown:?}; did you mean {near:?}?"),
+        None if known.is_empty() => format!("unknown key {shown:?}; no key is known here"),
+        None => format!("unknown key {shown:?}; known are {}", known.join(", ")),
     }
 }
 
@@ -259,7 +264,9 @@ pub(crate) fn word<T: Copy>(value: Value, path: Path<'_>, all: &[(&str, T)]) -> 
             Some((_, found)) => Ok(*found),
             None => {
                 let shown: String = text.chars().take(80).collect();
-                Err(path.invalid(format!("expected one of {}, got {shown:?}", expected())))
+                let near = nearest(text, all.iter().map(|(word, _)| *word));
+                let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                Err(path.invalid(format!("expected one of {}, got {shown:?}{near}", expected())))
             }
         },
         other => Err(wrong_type(path, &format!("one of {}", expected()), other)),

@@ -8,12 +8,15 @@ use crate::decode::words;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, ops::Range};
 
-pub use json::locate_json;
+pub use json::{duplicate_key, locate_json};
 
 /// The most characters of a line that an excerpt shows.
 const EXCERPT_CHARS: usize = 120;
 /// The most characters that an excerpt underlines.
 const UNDERLINE_CHARS: usize = 60;
+
+/// The code of what says that there are more mistakes than are told.
+pub const MORE: &str = "too_many_mistakes";
 
 words! {
     /// How bad it is.
@@ -79,8 +82,18 @@ impl Diagnostic {
 
     /// Text that is not JSON at all, or nested too deeply: the place is where reading stopped.
     pub fn not_json(file: impl Into<String>, text: &str, error: &serde_json::Error) -> Diagnostic {
+        if text.trim().is_empty() {
+            return Diagnostic::error("invalid_json", file, "not JSON: the file is empty");
+        }
         let full = error.to_string();
         let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
+        let message = match message.strip_prefix("EOF while parsing ") {
+            Some(what) => format!("the file ends in the middle of {what}"),
+            None if message == "recursion limit exceeded" => {
+                "nested too deeply; at most 127 levels are taken".to_owned()
+            }
+            None => message.to_owned(),
+        };
         let found = Diagnostic::error("invalid_json", file, format!("not JSON: {message}"));
         if error.line() == 0 {
             return found;
@@ -89,6 +102,17 @@ impl Diagnostic {
         // serde_json counts columns in bytes and from 1.
         let offset = floor_boundary(text, start + error.column().saturating_sub(1));
         found.at(text, offset..offset)
+    }
+
+    /// A key that stands in JSON twice, where one does: which of the two would count is not left to chance.
+    pub fn key_twice(file: impl Into<String>, text: &str) -> Option<Diagnostic> {
+        let (pointer, span) = duplicate_key(text)?;
+        let key = text.get(span.clone()).unwrap_or_default();
+        Some(
+            Diagnostic::error("key_twice", file, format!("{key} stands here twice"))
+                .at(text, span)
+                .with_pointer(pointer),
+        )
     }
 
     /// Where it is: a range of bytes in the file's text. Sets line, column and excerpt.
@@ -119,6 +143,37 @@ impl Diagnostic {
     pub fn with_pointer(mut self, pointer: impl Into<String>) -> Diagnostic {
         self.pointer = Some(pointer.into());
         self
+    }
+
+    /// The field of a refusal that tells it: `src/index.ts:3:14`, `action.toml`, or `package` for the package as a whole.
+    pub fn field(&self) -> String {
+        match (self.file.as_str(), self.line, self.column) {
+            ("", ..) => "package".to_owned(),
+            (file, Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            (file, ..) => file.to_owned(),
+        }
+    }
+
+    /// What that field says: the message, with the key that it is about, the excerpt and the help.
+    pub fn description(&self) -> String {
+        let mut text = match self.pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
+            Some(pointer) => format!("{pointer}: {}", self.message),
+            None => self.message.clone(),
+        };
+        for more in self.excerpt.iter().chain(self.help.as_ref().map(|help| format!("help: {help}")).as_ref()) {
+            text.push('\n');
+            text.push_str(more);
+        }
+        text
+    }
+
+    /// What a refusal begins with that tells these.
+    pub fn headline(found: &[Diagnostic]) -> String {
+        match found.iter().filter(|found| found.code != MORE).count() {
+            0 | 1 if found.len() < 2 => "the package has a mistake".to_owned(),
+            count if count < found.len() => format!("the package has over {count} mistakes"),
+            count => format!("the package has {count} mistakes"),
+        }
     }
 
     /// Everything that is known, on several lines, for a terminal.
@@ -196,12 +251,18 @@ fn excerpt(number: usize, line: &str, column: usize, width: usize) -> String {
     let skipped = column.saturating_sub(EXCERPT_CHARS / 2);
     // Tabs and control characters would move the mark, or the terminal's cursor.
     let shown: String =
-        line.chars().skip(skipped).take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        line.chars().skip(skipped).take(EXCERPT_CHARS).map(|c| if moves(c) { ' ' } else { c }).collect();
     let margin = number.to_string();
     let room = shown.chars().count().saturating_sub(column - skipped);
     let underline = "^".repeat(width.min(room).clamp(1, UNDERLINE_CHARS));
     let indent = " ".repeat(column - skipped);
     format!("{margin} | {}\n{} | {indent}{underline}", shown.trim_end(), " ".repeat(margin.len()))
+}
+
+/// Whether a character would move others on a terminal: control characters, and those that turn text around.
+fn moves(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}')
 }
 
 /// The nearest boundary between characters at or before an offset.

@@ -89,15 +89,17 @@ impl Manifest {
 
     /// What it declares and a build does not provide, each named: what is declared must work, so such a package is refused.
     pub fn unmet(&self, provided: &Provided) -> Vec<Diagnostic> {
-        let asks = |capability| self.capabilities.contains(&capability);
+        let asks = |capability: Capability| self.capabilities.iter().position(|asked| *asked == capability);
+        let (counters, kv) = (asks(Capability::Counters), asks(Capability::Kv));
+        let at = |index: Option<usize>| format!("capabilities/{}", index.unwrap_or_default());
         let checks = [
-            (!self.hosts.is_empty() && !provided.fetch, "hosts", "outbound HTTP"),
-            (!self.hosts_from_config.is_empty() && !provided.fetch, "hosts_from_config", "outbound HTTP"),
-            (!self.secrets.is_empty() && !provided.secrets, "secrets", "secrets"),
-            (!self.secrets_from_config.is_empty() && !provided.secrets, "secrets_from_config", "secrets"),
-            (asks(Capability::Counters) && !provided.counters, "capabilities", "counters"),
-            (asks(Capability::Kv) && !provided.kv, "capabilities", "kv"),
-            (self.component.is_some() && !provided.components, "component", "WebAssembly components"),
+            (!self.hosts.is_empty() && !provided.fetch, "hosts".to_owned(), "outbound HTTP"),
+            (!self.hosts_from_config.is_empty() && !provided.fetch, "hosts_from_config".to_owned(), "outbound HTTP"),
+            (!self.secrets.is_empty() && !provided.secrets, "secrets".to_owned(), "secrets"),
+            (!self.secrets_from_config.is_empty() && !provided.secrets, "secrets_from_config".to_owned(), "secrets"),
+            (counters.is_some() && !provided.counters, at(counters), "counters"),
+            (kv.is_some() && !provided.kv, at(kv), "kv"),
+            (self.component.is_some() && !provided.components, "component".to_owned(), "WebAssembly components"),
         ];
         checks
             .into_iter()
@@ -107,6 +109,14 @@ impl Manifest {
                     .with_pointer(format!("/{field}"))
             })
             .collect()
+    }
+}
+
+/// A mistake of the file, at the line of the key that its pointer names.
+pub fn placed(found: Diagnostic, text: &str) -> Diagnostic {
+    match found.pointer.as_deref().and_then(|pointer| fields::locate(text, pointer)) {
+        Some(span) => found.at(text, span),
+        None => found,
     }
 }
 

@@ -318,6 +318,26 @@ impl Outcome {
         }
     }
 
+    fn keys_of(kind: OutcomeKind) -> &'static [&'static str] {
+        match kind {
+            OutcomeKind::Continue => keys!(),
+            OutcomeKind::Block => keys!("user_message", "error", "retry_after_s"),
+            OutcomeKind::DemandMfa => {
+                keys!("factors", "max_age_s", "allow_remember", "on_unenrolled", "on_non_interactive")
+            }
+            OutcomeKind::Redirect => keys!("url", "mode", "query"),
+        }
+    }
+
+    /// The keys that an outcome of a kind can have; without a kind, of any.
+    pub(crate) fn keys(kind: Option<OutcomeKind>) -> Vec<&'static str> {
+        let kinds = OutcomeKind::ALL.iter().map(|(_, of)| *of).filter(|of| kind.is_none_or(|kind| kind == *of));
+        let mut keys: Vec<&'static str> = kinds.flat_map(Outcome::keys_of).copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// Reads an outcome. The size of the whole is the caller's to check: [`crate::limits::MAX_OUTCOME_BYTES`].
     pub fn from_json(value: Value) -> Result<Outcome, Invalid> {
         let root = Path::ROOT;
@@ -330,14 +350,7 @@ impl Outcome {
             },
             other => return Err(wrong_type(root, "an outcome such as { kind: 'continue' }", other)),
         };
-        let known: &'static [&'static str] = match kind {
-            OutcomeKind::Continue => keys!(),
-            OutcomeKind::Block => keys!("user_message", "error", "retry_after_s"),
-            OutcomeKind::DemandMfa => {
-                keys!("factors", "max_age_s", "allow_remember", "on_unenrolled", "on_non_interactive")
-            }
-            OutcomeKind::Redirect => keys!("url", "mode", "query"),
-        };
+        let known = Outcome::keys_of(kind);
         let mut f = Fields::new(value, &root, known)?;
         let decision = match kind {
             OutcomeKind::Continue => Decision::Continue,

@@ -80,6 +80,9 @@ impl ConfigSchema {
             return Err(vec![Diagnostic::error("too_large", SCHEMA_FILE, message)]);
         }
         let value: Value = serde_json::from_str(text).map_err(|e| vec![Diagnostic::not_json(SCHEMA_FILE, text, &e)])?;
+        if let Some(found) = Diagnostic::key_twice(SCHEMA_FILE, text) {
+            return Err(vec![found]);
+        }
         ConfigSchema::new(value).map_err(|found| {
             found.into_iter().map(|invalid| Diagnostic::in_json("schema", SCHEMA_FILE, text, invalid)).collect()
         })

@@ -24,6 +24,13 @@ fn every_code_comes_back_as_it_went() {
 }
 
 #[test]
+fn a_wait_that_is_over_is_no_call_that_was_given_up() {
+    let late = from_status(&Status::from_error(Box::new(tonic::TimeoutExpired(()))));
+    assert_eq!((late.code, &*late.reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    assert_eq!(from_status(&Status::cancelled("the caller went away")).code, Code::Cancelled);
+}
+
+#[test]
 fn a_refusal_carries_exactly_one_error_info_and_what_helps() {
     let error = Error::precondition("FLOW_REVISION_EXPIRED", "revision 3 has expired").about("flow_revision", "main@3");
     let status = over_the_wire(&to_status(error));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     screen::{Look, Screen, View},
-    stop::Stop,
+    stop::{Stop, in_words},
     view::{Cell, Table},
 };
 use prost::Message as _;
@@ -137,7 +137,6 @@ impl View for Comparison {
 }
 
 pub(super) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let (executor, answer) = args.call.target(&args.flow, screen).await?;
     let many = Load {
         callers: count("--callers", args.callers)?,
         connections: count("--connections", args.call.connections)?,
@@ -146,11 +145,14 @@ pub(super) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         amount: Amount::Time(seconds("--seconds", args.seconds)?),
     };
     let one = Load { callers: 1, connections: 1, ..many };
+    let rounds_in_all = count("--rounds", args.rounds)?;
+    // Only then a call is made, which is recorded.
+    let (executor, answer) = args.call.target(&args.flow, screen).await?;
     let floor = FloorProcess::start(&answer).await?;
     let floor_target = Target { url: floor.url.clone(), request: executor.request.clone() };
     let mut rounds = Vec::new();
-    for number in 1..=count("--rounds", args.rounds)? {
-        let progress = screen.progress(format!("round {number} of {}", args.rounds));
+    for number in 1..=rounds_in_all {
+        let progress = screen.progress(format!("round {number} of {rounds_in_all}"));
         rounds.push(Round {
             floor: many.run(&floor_target).await?,
             executor: many.run(&executor).await?,
@@ -195,7 +197,8 @@ impl Drop for AnswerFile {
 
 impl FloorProcess {
     async fn start(answer: &ExecuteResponse) -> Result<FloorProcess, Stop> {
-        let failed = |e: std::io::Error| Stop::local("FLOOR_FAILED", format!("the floor cannot be started: {e}"));
+        let failed =
+            |e: std::io::Error| Stop::local("FLOOR_FAILED", format!("the floor cannot be started: {}", in_words(&e)));
         let answer = AnswerFile::write(answer).map_err(failed)?;
         let mut child = Command::new(std::env::current_exe().map_err(failed)?)
             .args(["--json", "bench", "floor", "--listen", "127.0.0.1:0", "--until-end-of-input", "--answer"])

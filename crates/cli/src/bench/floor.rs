@@ -3,7 +3,7 @@
 
 use crate::{
     screen::{Look, Screen, View},
-    stop::Stop,
+    stop::{Stop, in_words},
 };
 use prost::Message as _;
 use serde::Serialize;
@@ -98,10 +98,12 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         Some(path) => {
             let bytes = crate::file::read("--answer", path)?;
             ExecuteResponse::decode(bytes.as_slice())
-                .map_err(|e| Stop::usage(format!("--answer: no encoded ExecuteResponse: {e}")))?
+                .map_err(|e| Stop::misused("--answer", format!("no encoded ExecuteResponse: {e}")))?
         }
     };
-    let refused = |e: std::io::Error| Stop::local("ADDRESS_NOT_AVAILABLE", format!("--listen: {}: {e}", args.listen));
+    let refused = |e: std::io::Error| {
+        Stop::local("ADDRESS_NOT_AVAILABLE", format!("--listen: {}: {}", args.listen, in_words(&e)))
+    };
     let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     screen.show(&Serving { address });

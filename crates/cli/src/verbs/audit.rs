@@ -73,19 +73,29 @@ fn outcome(text: &str) -> Result<OutcomeKind, String> {
 }
 
 /// Reads a time, or how long ago one was.
-fn time(text: &str) -> Result<Timestamp, String> {
+fn time(text: &str) -> Result<Timestamp, &'static str> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let ago: SignedDuration = text
-        .trim_end_matches(" ago")
-        .parse()
-        .map_err(|_| "takes a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m or 2h".to_owned())?;
-    Timestamp::now().checked_sub(ago).map_err(|e| e.to_string())
+    let ago: Option<SignedDuration> = text.trim_end_matches(" ago").parse().ok();
+    // Further back than time goes is none either.
+    ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok())
+        .ok_or("takes a time such as 2026-01-31T12:00:00Z, or how long ago, such as 15m or 2h")
+}
+
+/// Refuses a span that ends before it begins: its answer would be an empty list, as if nothing had happened.
+fn check_span(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), Stop> {
+    match (since, until) {
+        (Some(since), Some(until)) if until < since => {
+            Err(Stop::misused("--until", format!("{until} is before --since, which is {since}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
     let Command::List(args) = command;
+    check_span(args.since, args.until)?;
     let request = control::ListAuditRecordsRequest {
         tenant: args.tenant.tenant,
         since: args.since.map(to_timestamp),
@@ -118,6 +128,18 @@ mod tests {
         assert_eq!(time("1970-01-01T00:00:10Z").unwrap(), Timestamp::from_second(10).unwrap());
         let ago = Timestamp::now().duration_since(time("15m").unwrap());
         assert!((899..=902).contains(&ago.as_secs()), "{ago}");
-        assert!(time("yesterday").unwrap_err().contains("15m"));
+        for none in ["yesterday", "99999999999999h"] {
+            assert!(time(none).unwrap_err().contains("15m"), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_span_ends_after_it_begins() {
+        let at = |second| Timestamp::from_second(second).ok();
+        check_span(at(1), at(1)).unwrap();
+        check_span(at(2), None).unwrap();
+        let error = check_span(at(2), at(1)).unwrap_err().error.unwrap();
+        assert_eq!((&*error.reason, error.fields[0].field.as_str()), ("USAGE", "--until"));
+        assert!(error.message.contains("before --since"), "{}", error.message);
     }
 }

@@ -266,7 +266,7 @@ fn changed(chosen: &Chosen, name: &str, what: String, screen: &Screen) -> Result
 fn there<'c>(chosen: &'c mut Chosen, name: Option<&str>) -> Result<&'c mut Profile, Stop> {
     let name = name.unwrap_or(&chosen.name).to_owned();
     let missing = profile::no_profile(&chosen.file, &name);
-    chosen.file.profiles.get_mut(&name).ok_or_else(|| Stop::usage(missing))
+    chosen.file.profiles.get_mut(&name).ok_or(missing)
 }
 
 fn word(key: Key) -> String {
@@ -277,8 +277,9 @@ fn word(key: Key) -> String {
 /// and in the list of processes.
 fn value_of(key: Key, value: Option<String>, file: Option<&Path>) -> Result<String, Stop> {
     match (key, value, file) {
-        (Key::Token, Some(_), _) => Err(Stop::usage(
-            "token: is asked for on a terminal, or read by --value-file FILE (- is standard input); as an argument others would see it",
+        (Key::Token, Some(_), _) => Err(Stop::misused(
+            "token",
+            "is asked for on a terminal, or read by --value-file FILE (- is standard input); as an argument others would see it",
         )),
         (_, Some(value), _) => Ok(value),
         (_, None, Some(path)) => {
@@ -290,6 +291,6 @@ fn value_of(key: Key, value: Option<String>, file: Option<&Path>) -> Result<Stri
             let asked = dialoguer::Password::new().with_prompt("Token").interact();
             asked.map_err(|e| Stop::local("NO_ANSWER", format!("the token was not told: {e}")))
         }
-        (_, None, None) => Err(Stop::usage(format!("{}: name its value, or --value-file FILE", word(key)))),
+        (_, None, None) => Err(Stop::misused(&word(key), "name its value, or --value-file FILE")),
     }
 }

@@ -8,7 +8,7 @@ mod live;
 use crate::{
     client::{ControlUrl, DEFAULT_CONTROL_URL, DEFAULT_EXECUTOR_URL},
     screen::{Look, Screen, View},
-    stop::Stop,
+    stop::{Stop, without_number},
     trial,
     view::{Cell, Table},
 };
@@ -204,13 +204,20 @@ impl Up {
 }
 
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let loaded = args.sources().load::<DevConfig>().map_err(|refusal| Stop::usage(refusal.to_string()))?;
+    let loaded = args.sources().load::<DevConfig>().map_err(|refusal| {
+        let wrong = refusal.problems.into_iter().map(|problem| {
+            let told = problem.to_string();
+            let message = told.strip_prefix(problem.key.as_str()).unwrap_or(&told).trim_start().to_owned();
+            (problem.key, message)
+        });
+        Stop::usage("the configuration is refused", wrong)
+    })?;
     if args.print_config {
         screen.print(&loaded.effective().to_string());
         return Ok(());
     }
     let config = loaded.settings;
-    let failed = |e: &dyn std::fmt::Display| Stop::local("NOT_STARTED", e.to_string());
+    let failed = |e: &dyn std::fmt::Display| Stop::local("NOT_STARTED", without_number(&e.to_string()));
     let mut signals = Signals::listen().map_err(|e| failed(&e))?;
 
     // What others may have is taken first: the folder and the ports.

@@ -12,6 +12,9 @@ use sluice_api::executor::v1 as executor;
 use sluice_model::{CallerInput, Error, Trigger};
 use std::{path::PathBuf, time::Duration};
 
+/// The longest wait for an answer: more than any flow may take.
+const MAX_TIMEOUT_MS: u64 = 600_000;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The flow's slug
@@ -30,8 +33,8 @@ pub(crate) struct Args {
     /// Show what the Actions logged
     #[arg(long)]
     logs: bool,
-    /// How long to wait for the answer
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    /// How long to wait for the answer, 1 to 600000 milliseconds
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     timeout_ms: u64,
     #[command(flatten)]
     executor: ExecutorUrl,

@@ -7,7 +7,7 @@ use super::{PageArgs, RequestId};
 use crate::{
     client::{ControlUrl, TenantArg, Wire},
     file,
-    screen::Screen,
+    screen::{Screen, foreign},
     stop::Stop,
     view::{
         Page,
@@ -351,7 +351,7 @@ async fn wait(
         Ok(answer) => (answer.into_inner().rollout.into(), true),
         Err(status) => {
             // The save is done: that its rollout cannot be watched does not undo it.
-            screen.warn(&format!("the rollout cannot be watched: {}", status.message()));
+            screen.warn(&format!("the rollout cannot be watched: {}", foreign(status.message())));
             (rollout, true)
         }
     }

@@ -3,10 +3,11 @@
 use crate::{
     screen::{Look, Screen, View},
     starter::{self, Starter},
-    stop::Stop,
+    stop::{Stop, in_words},
 };
 use clap::ValueEnum as _;
 use serde::Serialize;
+use sluice_control_plane::catalogue::TEMPLATE_SLUGS;
 use sluice_model::{Code, Error, Slug};
 use std::{
     io,
@@ -40,7 +41,12 @@ impl View for Made {
         let mut text =
             format!("{} {} ({}) is in {dir}\n", look.good("✓"), look.strong(self.slug.as_str()), self.starter);
         self.files.iter().for_each(|file| text.push_str(&format!("    {file}\n")));
-        text.push_str(&look.hint(&format!("Next: write {dir}/src/index.ts, then sluice test {dir}")));
+        // What has to be bundled first has no entry yet.
+        let first = match self.files.contains(&"package.json") {
+            true => "npm install and npm run build in it",
+            false => "write its src/index.ts",
+        };
+        text.push_str(&look.hint(&format!("Next: {first}, then sluice test {dir}")));
         text
     }
 }
@@ -73,9 +79,9 @@ fn ask_slug(refused: Stop) -> Result<Slug, Stop> {
     let why = refused.error.map(|error| error.message).unwrap_or_default();
     let asked = dialoguer::Input::<String>::new()
         .with_prompt(format!("{why}\nThe Action's slug"))
-        .validate_with(|text: &String| Slug::parse(text).map(|_| ()).map_err(|e| e.message))
+        .validate_with(|text: &String| of_an_action(text).map(|_| ()))
         .interact_text();
-    Slug::parse(&asked.map_err(no_answer)?).map_err(|e| Error::invalid("slug", e).into())
+    of_an_action(&asked.map_err(no_answer)?).map_err(|message| Error::field("slug", message).into())
 }
 
 /// Asks which starter.
@@ -89,17 +95,27 @@ fn ask_starter() -> Result<Starter, Stop> {
 /// The slug that is asked for, or the folder's name where it is one.
 fn slug(asked: Option<&str>, dir: &Path) -> Result<Slug, Stop> {
     if let Some(text) = asked {
-        return Slug::parse(text).map_err(|e| Error::invalid("slug", e).into());
+        return of_an_action(text).map_err(|message| Error::field("slug", message).into());
     }
     // `.` and `..` have a name too, and a folder that is not there yet has no canonical form.
     let full = dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_owned());
     let name = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Slug::parse(&name)
-        .map_err(|e| Error::field("slug", format!("the folder's name {}; name another with --slug", e.message)).into())
+    of_an_action(&name).map_err(|message| {
+        Error::field("slug", format!("the folder's name {message}; name another with --slug")).into()
+    })
+}
+
+/// A slug that a tenant's own Action may have. The error is what is wrong with it.
+fn of_an_action(text: &str) -> Result<Slug, String> {
+    let slug = Slug::parse(text).map_err(|e| e.message)?;
+    if TEMPLATE_SLUGS.contains(&slug.as_str()) {
+        return Err(format!("{text:?} is the name of one of the platform's templates; take another"));
+    }
+    Ok(slug)
 }
 
 fn not_writable(dir: &Path, e: &io::Error) -> Stop {
-    Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", dir.display()))
+    Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {}", dir.display(), in_words(e)))
 }
 
 /// Refuses a folder that has something in it.
@@ -139,6 +155,24 @@ mod tests {
         let error = slug(None, Path::new("x/My Action")).unwrap_err().error.unwrap();
         assert_eq!(error.fields[0].field, "slug");
         assert!(error.message.contains("--slug"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_slug_that_could_never_be_published_is_refused() {
+        for (asked, dir) in [(None, "x/demand-mfa-by-risk-score"), (Some("rate-limit-by-ip"), "x/mine")] {
+            let error = slug(asked, Path::new(dir)).unwrap_err().error.unwrap();
+            assert_eq!(error.fields[0].field, "slug");
+            assert!(error.message.contains("is the name of one of the platform's templates"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_folder_under_a_file_is_told_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let error = check_empty(&folder.path().join("file/new")).unwrap_err().error.unwrap();
+        assert_eq!(&*error.reason, "FOLDER_NOT_WRITABLE");
+        assert!(error.message.ends_with("file/new: a part of the path is not a folder"), "{}", error.message);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::Cli;
 use crate::{
     lessons,
     screen::{Look, Screen, View},
-    stop::Stop,
+    stop::{Stop, in_words},
 };
 use clap::CommandFactory as _;
 use serde::Serialize;
@@ -31,8 +31,8 @@ impl View for Written {
 }
 
 pub(crate) fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let files =
-        write(&args.dir).map_err(|e| Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {e}", args.dir.display())))?;
+    let files = write(&args.dir)
+        .map_err(|e| Stop::local("FOLDER_NOT_WRITABLE", format!("{}: {}", args.dir.display(), in_words(&e))))?;
     screen.show(&Written { dir: args.dir, files });
     Ok(())
 }

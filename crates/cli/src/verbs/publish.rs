@@ -2,7 +2,7 @@
 
 mod changes;
 
-use super::{RequestId, test};
+use super::RequestId;
 use crate::{
     client::{ControlUrl, Wire},
     file,
@@ -21,6 +21,7 @@ use sluice_api::control::v1::{
     publish_version_request::Message,
 };
 use sluice_compiler::Package;
+use sluice_control_plane::catalogue::cases;
 use sluice_model::{Error, manifest::Provided};
 use std::path::PathBuf;
 use tokio_stream::iter;
@@ -30,7 +31,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The package: a folder with action.toml, or a .tar.gz of one
+    /// The package: a folder with action.toml, or a .tar.gz of one; - is a .tar.gz from standard input
     package: PathBuf,
     /// Which part of the version grows; without it the patch, or action.toml's own version
     #[arg(long, value_name = "PART", conflicts_with = "version")]
@@ -128,8 +129,8 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
 /// Runs the package's cases on this machine, as the service will.
 async fn tried(package: Package, screen: &Screen) -> Result<(), Stop> {
     let progress = screen.progress(format!("testing {}", package.manifest.slug));
-    let trial = Trial::prepare(package, Redirects::default(), &mut None).await?;
-    let found = test::mistakes(&trial);
+    let trial = Trial::prepare(package, Redirects::default(), &mut None, false).await?;
+    let found = cases::mistakes(&trial.package);
     if !found.is_empty() {
         return Err(Stop::package(&found));
     }

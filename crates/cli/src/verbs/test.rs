@@ -6,12 +6,16 @@ use crate::{
     screen::Screen,
     stop::Stop,
     trial::{Attempt, Redirects, Trial},
-    view::case::{CaseResult, Cases},
+    view::{
+        case::{CaseResult, Cases},
+        coverage::Coverage,
+    },
     watch::Watch,
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use sluice_model::{CallerInput, Diagnostic, Error, Invalid, Object, Trigger, case, redirect::Origin};
+use sluice_control_plane::catalogue::cases;
+use sluice_model::{Error, Invalid, Trigger, redirect::Origin};
 use sluice_sandbox::Engine;
 use std::{
     collections::BTreeSet,
@@ -21,7 +25,7 @@ use std::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The package: a folder with action.toml, or a .tar.gz of one
+    /// The package: a folder with action.toml, or a .tar.gz of one; - is a .tar.gz from standard input
     package: PathBuf,
     /// A JSON file with an input to run; - is standard input. Without it the package's own cases are run
     #[arg(long, value_name = "FILE")]
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// Let redirects of --input lead to localhost by http, as where an operator sets redirect.http_localhost
     #[arg(long, requires = "input")]
     http_localhost: bool,
+    /// Say which lines the cases have run. A line with two statements has run when both have
+    #[arg(long, conflicts_with = "input")]
+    coverage: bool,
     /// Run again whenever a file of the package, or the input, is saved; Ctrl-C ends it
     #[arg(long)]
     watch: bool,
@@ -51,6 +58,7 @@ fn now(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
+    check_standard_input(&args)?;
     let mut engine = None;
     if !args.watch {
         return once(&args, &mut engine, screen).await;
@@ -65,6 +73,21 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         screen.say(|look| look.faint("waiting for a save; Ctrl-C ends it\n"));
         let saved = watch.changed().await;
         screen.say(|look| look.strong(&format!("\n{} {}\n", look.time(Timestamp::now()), named(&saved))));
+    }
+}
+
+/// Refuses what would be read from standard input twice: the second reading would find nothing.
+fn check_standard_input(args: &Args) -> Result<(), Stop> {
+    let all = [("PACKAGE", Some(&args.package)), ("--input", args.input.as_ref()), ("--config", args.config.as_ref())];
+    let mut read = all.into_iter().filter(|(_, path)| path.is_some_and(|path| file::is_standard_input(path)));
+    match (read.next(), read.next()) {
+        (Some((first, _)), Some((second, _))) => {
+            Err(Stop::misused(second, format!("is standard input, which {first} reads already")))
+        }
+        (Some((only, _)), None) if args.watch => {
+            Err(Stop::misused("--watch", format!("reads all again at each save, and {only} is standard input")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -84,10 +107,10 @@ async fn once(args: &Args, engine: &mut Option<Engine>, screen: &Screen) -> Resu
     let progress = screen.progress(format!("compiling {}", package.manifest.slug));
     let origins = (!args.redirect_origin.is_empty()).then(|| args.redirect_origin.clone());
     let redirects = Redirects { origins, http_localhost: args.http_localhost };
-    let trial = Trial::prepare(package, redirects, engine).await?;
+    let trial = Trial::prepare(package, redirects, engine, args.coverage).await?;
     drop(progress);
     let Some(input) = &args.input else {
-        return cases(&trial, screen).await;
+        return cases(&trial, args.coverage, screen).await;
     };
     let input = file::read_json("--input", input)?;
     let trigger = trigger(args.trigger.as_deref(), &input, &trial)?;
@@ -104,8 +127,13 @@ fn trigger(asked: Option<&str>, input: &Value, trial: &Trial) -> Result<Trigger,
         (Some(text), _) => execute::read_trigger(text),
         (None, [only]) => Ok(*only),
         (None, several) => {
+            if let Some(any) = several.first().filter(|_| input.get("trigger").is_some()) {
+                // It names one, and not by a word: what is wrong there is the same at every trigger.
+                execute::check_input(input.clone(), *any)?;
+            }
             let names: Vec<&str> = several.iter().map(|t| t.as_str()).collect();
-            Err(Stop::usage(format!("--trigger: the package is made for several, name one: {}", names.join(", "))))
+            let message = format!("the package is made for several, name one: {}", names.join(", "));
+            Err(Stop::misused("--trigger", message))
         }
     }
 }
@@ -119,13 +147,14 @@ fn invalid_config(found: &[Invalid]) -> Stop {
     fields.fold(Error::field(field, message), |error, (field, message)| error.with_field(field, message)).into()
 }
 
-async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
-    let found = mistakes(trial);
+async fn cases(trial: &Trial, counting: bool, screen: &Screen) -> Result<(), Stop> {
+    let found = cases::mistakes(&trial.package);
     if !found.is_empty() {
         return Err(Stop::package(&found));
     }
     let began = Instant::now();
-    let results = trial.cases().await;
+    let mut results = trial.cases().await;
+    let coverage = counting.then(|| Coverage::of(&trial.lines, &mut results));
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let cases = trial.package.cases.iter().flat_map(|(_, cases)| cases);
     let cases = cases.zip(results).map(|(case, result)| CaseResult::new(case, result)).collect();
@@ -135,41 +164,39 @@ async fn cases(trial: &Trial, screen: &Screen) -> Result<(), Stop> {
         took_us,
         code_bytes,
         logs: trial.logs().to_vec(),
+        coverage,
         slug: trial.package.manifest.slug.to_string(),
     };
     screen.show(&view);
     if view.passed() { Ok(()) } else { Err(Stop::told()) }
 }
 
-/// What no run could make right: configs and inputs of cases that the Action can never be given. Told with their place,
-/// before anything is run.
-pub(super) fn mistakes(trial: &Trial) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (file, cases) in &trial.package.cases {
-        let text = trial.package.files.get(file).map_or("", String::as_str);
-        for (index, case) in cases.iter().enumerate() {
-            let at = case::pointer_to_run(text, index, 0);
-            let at = at.trim_end_matches("/steps/0");
-            let mut mistake = |invalid: Invalid, under: &str| {
-                found.push(Diagnostic::in_json(
-                    "test_case",
-                    file.as_str(),
-                    text,
-                    invalid.under(&format!("{at}{under}")),
-                ));
-            };
-            let empty = Object::new();
-            if let Err(refused) = trial.config(case.config.as_object().unwrap_or(&empty)) {
-                refused.into_iter().for_each(|invalid| mistake(invalid, "/config"));
-            }
-            for (number, step) in case.steps.iter().enumerate() {
-                let run = case::pointer_to_run(text, index, number);
-                let under = format!("{}/input", run.strip_prefix(at).unwrap_or_default());
-                if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
-                    mistake(invalid, &under);
-                }
-            }
+#[cfg(test)]
+mod tests {
+    use crate::verbs::{Cli, Command};
+    use clap::Parser as _;
+
+    fn refused(line: &str) -> Option<(String, String)> {
+        let Command::Test(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else {
+            panic!("{line}");
+        };
+        let error = super::check_standard_input(&args).err()?.error?;
+        error.fields.into_iter().next().map(|field| (field.field, field.message))
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        for (line, field, says) in [
+            ("sluice test dir --input - --config -", "--config", "--input"),
+            ("sluice test - --input -", "--input", "PACKAGE"),
+            ("sluice test - --watch", "--watch", "PACKAGE"),
+            ("sluice test dir --input - --watch", "--watch", "--input"),
+        ] {
+            let (got, message) = refused(line).unwrap();
+            assert!(got == field && message.contains(says) && message.contains("standard input"), "{line}: {message}");
+        }
+        for line in ["sluice test -", "sluice test dir --input -", "sluice test dir --input x.json --config -"] {
+            assert_eq!(refused(line), None, "{line}");
         }
     }
-    found
 }

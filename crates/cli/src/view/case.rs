@@ -1,11 +1,13 @@
 //! What a package's own cases came to.
 
 use super::{
-    count, duration,
+    count,
+    coverage::Coverage,
+    duration,
     run::{failed, printed},
     size,
 };
-use crate::screen::{Look, View};
+use crate::screen::{Look, View, foreign};
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use sluice_control_plane::catalogue::cases::{self, Spent};
@@ -15,7 +17,8 @@ use sluice_model::{
 };
 
 /// `{cases: [{name, passed, expected, got, file, step | null, differences: [{pointer, expected, got}], refused | null, cpu_us,
-/// wall_us, memory_bytes, logs}], code_bytes, logs}`
+/// wall_us, memory_bytes, logs}], code_bytes, logs}`, and `coverage`
+/// where it was asked for
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Cases {
     pub(crate) cases: Vec<CaseResult>,
@@ -26,6 +29,9 @@ pub(crate) struct Cases {
     pub(crate) code_bytes: u64,
     /// What the top level printed while it was evaluated.
     pub(crate) logs: Vec<LogLine>,
+    /// Which lines the cases have run, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) coverage: Option<Coverage>,
     /// What was tested: `domain-check`.
     #[serde(skip)]
     pub(crate) slug: String,
@@ -97,16 +103,21 @@ impl View for Cases {
             let Spent { cpu_us, memory_bytes, .. } = case.spent;
             let spent = look.faint(&format!("({} CPU, {})", duration(cpu_us), size(memory_bytes)));
             if case.passed {
-                text.push_str(&format!("{} {} {spent}\n", look.good("✓"), case.name));
+                text.push_str(&format!("{} {} {spent}\n", look.good("✓"), foreign(&case.name)));
                 text.push_str(&printed(&case.logs, look));
                 continue;
             }
-            text.push_str(&format!("{} {}{step} {}\n", look.bad("✗"), look.strong(&case.name), look.faint(&case.file)));
+            text.push_str(&format!(
+                "{} {}{step} {}\n",
+                look.bad("✗"),
+                look.strong(&foreign(&case.name)),
+                look.faint(&foreign(&case.file))
+            ));
             for difference in &case.differences {
-                text.push_str(&format!("    {difference}\n"));
+                text.push_str(&format!("    {}\n", foreign(&difference.to_string())));
             }
             if let Some(refused) = &case.refused {
-                text.push_str(&format!("    cannot be run: {refused}\n"));
+                text.push_str(&format!("    cannot be run: {}\n", foreign(refused)));
             }
             let failure = case.got.get("failure").and_then(|f| Failure::deserialize(f).ok());
             text.push_str(&failure.map(|failure| failed(&failure, look)).unwrap_or_default());
@@ -119,6 +130,7 @@ impl View for Cases {
             0 => format!("{} passed {took}\n", count(passed, "case")),
             _ => format!("{} {took}\n", look.bad(&format!("{} failed, {passed} passed", count(failed, "case")))),
         });
+        text.push_str(&self.coverage.as_ref().map(|coverage| coverage.render(look)).unwrap_or_default());
         text
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Cell, Table, run::Run};
 use crate::{
-    screen::{Look, View},
+    screen::{Look, View, foreign},
     stop::Stop,
 };
 use serde::Serialize;
@@ -58,11 +58,11 @@ impl Execution {
         let action = self.results.iter().find(|r| r.run.attachment == by.attachment).map(Run::action);
         text.push_str(&format!("  by {}", action.as_ref().unwrap_or(&by.attachment)));
         if let Some(code) = &by.reason_code {
-            text.push_str(&format!(": {code}"));
+            text.push_str(&format!(": {}", foreign(code)));
         }
         text.push('\n');
         if let Some(message) = &by.user_message {
-            text.push_str(&format!("  the user reads: {message}\n"));
+            text.push_str(&format!("  the user reads: {}\n", foreign(message)));
         }
         if let Some(error) = by.error {
             let retry = by.retry_after_s.map(|s| format!(", retry after {s} s")).unwrap_or_default();
@@ -83,9 +83,9 @@ impl Execution {
             ));
         }
         if let Some(redirect) = &self.answer.pending.redirect {
-            text.push_str(&format!("  redirect ({}): {}\n", redirect.mode, redirect.url));
+            text.push_str(&format!("  redirect ({}): {}\n", redirect.mode, foreign(&redirect.url)));
             for (name, value) in &redirect.query {
-                text.push_str(&format!("    {name}={value}\n"));
+                text.push_str(&format!("    {}={}\n", foreign(name), foreign(&value.to_string())));
             }
         }
         for claim in &self.answer.claims {

@@ -1,7 +1,7 @@
 //! One run: what an attachment's Action came to.
 
 use super::{Cell, duration, size};
-use crate::screen::{Look, View};
+use crate::screen::{Look, View, foreign};
 use serde::Serialize;
 use sluice_model::{
     Failure, LogLevel, LogLine, Outcome, OutcomeKind, RunResult,
@@ -76,7 +76,7 @@ pub(super) fn printed(logs: &[LogLine], look: &Look) -> String {
             LogLevel::Info => look.faint("info "),
             LogLevel::Debug => look.faint("debug"),
         };
-        text.push_str(&format!("    {level}  {line}\n"));
+        text.push_str(&format!("    {level}  {}\n", foreign(line)));
     }
     text
 }
@@ -130,10 +130,11 @@ pub(crate) fn place(failure: &Failure) -> Option<String> {
 
 /// A failure for its author: where, what, and the stack.
 pub(crate) fn failed(failure: &Failure, look: &Look) -> String {
-    let at = place(failure).map(|p| format!("{p}: ")).unwrap_or_default();
-    let pointer = failure.pointer.as_deref().filter(|p| !p.is_empty()).map(|p| format!("{p}: ")).unwrap_or_default();
+    let at = place(failure).map(|p| format!("{}: ", foreign(&p))).unwrap_or_default();
+    let pointer = failure.pointer.as_deref().filter(|p| !p.is_empty());
+    let pointer = pointer.map(|p| format!("{}: ", foreign(p))).unwrap_or_default();
     let mut text = String::new();
-    for (i, line) in failure.message.lines().enumerate() {
+    for (i, line) in foreign(&failure.message).lines().enumerate() {
         let line = if i == 0 {
             format!("{}{}", look.strong(&at), look.bad(&format!("{pointer}{line}")))
         } else {
@@ -141,7 +142,8 @@ pub(crate) fn failed(failure: &Failure, look: &Look) -> String {
         };
         text.push_str(&format!("    {line}\n"));
     }
-    let stack: Vec<&str> = failure.stack.as_deref().unwrap_or_default().lines().collect();
+    let stack = foreign(failure.stack.as_deref().unwrap_or_default());
+    let stack: Vec<&str> = stack.lines().collect();
     for line in stack.iter().take(STACK_LINES) {
         text.push_str(&look.faint(&format!("      {}", line.trim())));
         text.push('\n');

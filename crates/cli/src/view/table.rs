@@ -1,6 +1,6 @@
 //! Aligned tables without lines: they can be read, and cut apart by other tools.
 
-use crate::screen::Look;
+use crate::screen::{Look, foreign};
 use comfy_table::{Attribute, CellAlignment, Color, Table as Grid, presets::NOTHING};
 
 /// A cell and how it is shown.
@@ -22,8 +22,8 @@ enum Tone {
 
 impl Cell {
     pub(crate) fn new(text: impl ToString) -> Cell {
-        // A cell is one line: what comes from elsewhere must not break the table.
-        let text = text.to_string().replace(['\n', '\t'], " ");
+        // A cell is one line: what comes from elsewhere must not break the table, nor colour it.
+        let text = foreign(&text.to_string().replace(['\n', '\t'], " "));
         Cell { text, tone: Tone::Plain, right: false }
     }
 

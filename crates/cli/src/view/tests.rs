@@ -346,8 +346,14 @@ fn cases() {
     };
     let other = json!({ "outcome": { "kind": "continue" } });
     let failure = json!({ "failure": Failure { stack: None, ..threw() } });
-    let cases =
-        |all| Cases { cases: all, took_us: 3_400, code_bytes: 2_100, logs: vec![], slug: "domain-check".into() };
+    let cases = |all| Cases {
+        cases: all,
+        took_us: 3_400,
+        code_bytes: 2_100,
+        logs: vec![],
+        coverage: None,
+        slug: "domain-check".into(),
+    };
     let three = vec![case("outsiders are blocked", block.clone()), case("guests too", other), case("nobody", failure)];
     insta::assert_snapshot!("cases", both(&cases(three)));
     let passed = vec![case("a", block.clone()), case("b", block.clone())];
@@ -432,6 +438,18 @@ fn colours_are_only_for_those_who_see_them() {
     );
     assert!(table.render(&look).contains('\x1b'));
     assert!(!table.render(&Look::plain()).contains('\x1b'));
+}
+
+#[test]
+fn what_an_action_says_has_no_colours_of_its_own() {
+    let logs = [LogLine { level: LogLevel::Info, text: "a\x1b[8mb".into() }];
+    let failure = Failure { message: "no\x1b[31mway".into(), stack: Some("at \x1b[0mx".into()), ..threw() };
+    let look = Look::plain();
+    let text = [super::run::printed(&logs, &look), super::run::failed(&failure, &look)].concat();
+    assert!(!text.contains('\x1b') && text.contains("a\\x1b[8mb") && text.contains("no\\x1b[31mway"), "{text}");
+    let mut table = super::Table::new(&[]);
+    table.row([super::Cell::new("claim\x1b[8m")]);
+    assert!(!table.render(&look).contains('\x1b'));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The child's side: limits first, then the work.
 
-use super::{CHILD_COMMAND, write_answer};
-use crate::compile::{Sources, compile_sources};
+use super::{CHILD_COMMAND, write_answer, write_file};
+use crate::compile::{Sources, compile_telling};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::{
     io::{self, Read},
@@ -39,7 +39,12 @@ fn answer(memory_bytes: u64, cpu_s: u64) -> io::Result<()> {
     io::stdin().lock().take(MAX_QUESTION_BYTES).read_to_end(&mut question)?;
     let sources: Sources = serde_json::from_slice(&question).map_err(io::Error::other)?;
     // The main thread's stack is what the caller's shell says; this one is the same everywhere.
-    let work = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || compile_sources(&sources))?;
+    let work = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        compile_telling(&sources, &mut |path| {
+            // A caller who does not listen any more ends this process, whatever it does.
+            let _ = write_file(path, &mut io::stdout().lock());
+        })
+    })?;
     let answer = work.join().map_err(|_| io::Error::other("the compiler panicked"))?;
     write_answer(&answer, &mut io::stdout().lock())
 }

@@ -1,23 +1,21 @@
-//! What the modules of a package import from each other: names that are types are dropped, names that do not exist are told
-//! where they are imported, and the entry must export `execute`.
+//! What the modules of a package import from each other: names that are types are dropped, and names that do not exist, or that
+//! nobody or more than one module declares, are told where they are imported.
 //!
 //! All of it works on modules whose types are stripped: whatever is still imported there is needed when the module runs.
 
-use super::module::{Kind, Module};
+use super::{
+    exports::{Exports, Found, From, Seen},
+    module::{Kind, Module},
+    resolve::relative,
+};
 use oxc::{
-    ast::ast::{
-        BindingPattern, Declaration, ExportSpecifier, Expression, Function, ImportDeclarationSpecifier,
-        ModuleExportName, Program, Statement,
-    },
+    ast::ast::{BindingPattern, Declaration, ImportDeclarationSpecifier, ModuleExportName, Program, Statement},
     span::{GetSpan, Span},
 };
 use sluice_model::{Diagnostic, diagnostic::nearest};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The name that an entry exports.
-const EXECUTE: &str = "execute";
-
-type Modules<'a> = BTreeMap<String, Module<'a>>;
+pub(super) type Modules<'a> = BTreeMap<String, Module<'a>>;
 
 /// Drops re-exports of names that are types (`export { T } from "./types"`): TypeScript lets them be written like values, and
 /// the engine would look for a value.
@@ -99,147 +97,143 @@ fn drop_from(program: &mut Program<'_>, names: &BTreeSet<(String, String)>) {
     }
 }
 
-/// Checks that every imported name exists.
-pub(super) fn check(modules: &Modules<'_>, files: &BTreeMap<String, String>, found: &mut Vec<Diagnostic>) {
+/// Checks that every imported name exists, and that every exported one is declared once.
+pub(super) fn check(modules: &Modules<'_>, exports: &Exports, found: &mut Vec<Diagnostic>) {
+    let mut circles = Seen::new();
     for module in modules.values().filter(|module| !module.broken) {
         let Kind::Code(program) = &module.kind else { continue };
+        let mut check = |from: &str, name: &str, span: Span| {
+            // Of what could not be read the mistakes have been told already.
+            let is_known = || !is_broken(from, modules, &mut BTreeSet::new());
+            match exports.resolve(from, name, &mut Seen::new()) {
+                Found::Value(..) | Found::Unknown => {}
+                // That a module exports what leads nowhere is told there.
+                Found::Nothing => {
+                    if is_known() && !has_value(from, name, modules) {
+                        found.push(missing(module, from, name, span, modules));
+                    }
+                }
+                Found::Two(first, second) => {
+                    if is_known() {
+                        let name = shown(name);
+                        let message =
+                            format!("{from} exports `{name}` from {first} and from {second}, so neither counts");
+                        let told = module.error("exported_twice", span, message);
+                        found.push(told.with_help("import it from the one that is meant"));
+                    }
+                }
+            }
+        };
         for statement in &program.body {
             match statement {
                 Statement::ImportDeclaration(import) => {
                     for specifier in import.specifiers.iter().flatten() {
                         let (name, _, span) = imported(specifier);
                         if let Some(name) = name {
-                            missing(module, &import.source.value, &name, span, modules, files, found);
+                            check(&import.source.value, &name, span);
                         }
                     }
                 }
                 Statement::ExportFromDeclaration(export) => {
                     for specifier in &export.specifiers {
-                        let name = specifier.local.name();
-                        missing(module, &export.source.value, &name, specifier.local.span(), modules, files, found);
+                        check(&export.source.value, &specifier.local.name(), specifier.local.span());
                     }
                 }
                 _ => {}
             }
         }
+        let Some(of_module) = exports.get(&module.path) else { continue };
+        for (name, span) in &of_module.again {
+            let message = format!("`{}` is exported twice", shown(name));
+            found.push(module.error("exported_twice", *span, message).with_help("leave one of them out"));
+        }
+        for (name, export) in &of_module.named {
+            let From::There(from, Some(there)) = &export.from else { continue };
+            if !circles.contains(&(module.path.clone(), name.clone())) {
+                found.extend(circle(module, (name, export.span), (from, there), exports, &mut circles));
+            }
+        }
     }
 }
 
-fn missing(
+/// What is told of a name that comes back to the module that exports it from another one; the whole circle is added to those
+/// that have been told.
+fn circle(
     module: &Module<'_>,
-    from: &str,
-    name: &str,
-    span: Span,
-    modules: &Modules<'_>,
-    files: &BTreeMap<String, String>,
-    found: &mut Vec<Diagnostic>,
-) {
-    // What could not be resolved or read has been told already.
-    if !files.contains_key(from) || has_value(from, name, modules) || is_broken(from, modules, &mut BTreeSet::new()) {
-        return;
+    (name, span): (&str, Span),
+    (from, there): (&str, &str),
+    exports: &Exports,
+    circles: &mut Seen,
+) -> Option<Diagnostic> {
+    let mut seen = Seen::new();
+    let comes_back = exports.resolve(from, there, &mut seen) == Found::Nothing
+        && seen.contains(&(module.path.clone(), name.to_owned()));
+    if !comes_back {
+        return None;
     }
-    let shown: String = name.chars().take(80).collect();
+    let others: BTreeSet<&str> =
+        seen.iter().map(|(path, _)| path.as_str()).filter(|path| *path != module.path).collect();
+    let name = shown(name);
+    let message = match others.is_empty() {
+        true => format!("`{name}` is exported from this file itself, which does not declare it"),
+        false => {
+            let others: Vec<&str> = others.into_iter().take(10).collect();
+            format!("`{name}` is exported in a circle, through {}, and nobody declares it", others.join(", "))
+        }
+    };
+    circles.extend(seen);
+    Some(module.error("missing_export", span, message).with_help("export it where it is declared"))
+}
+
+/// What is told of a name that `from` does not export.
+fn missing(module: &Module<'_>, from: &str, name: &str, span: Span, modules: &Modules<'_>) -> Diagnostic {
+    let name_shown = shown(name);
     if has_name(from, name, modules) {
-        let message = format!("{shown} is a type in {from}, and is used as a value");
-        found.push(
-            module.error("type_as_value", span, message).with_help("write import type, and use it in types only"),
-        );
-        return;
+        let message = format!("{name_shown} is a type in {from}, and is used as a value");
+        return module.error("type_as_value", span, message).with_help("write import type, and use it in types only");
     }
     let values = values(from, modules, &mut BTreeSet::new());
     let names = || values.iter().map(String::as_str);
     let help = match nearest(name, names()) {
-        _ if from.ends_with(".json") => "write import name from \"./file.json\"".to_owned(),
+        _ if from.ends_with(".json") => {
+            let (local, path) = (local_name(from), relative(&module.path, from));
+            format!("a JSON file has one default export: write import {local} from \"{path}\"")
+        }
         Some(near) => format!("did you mean {near}?"),
         None if values.is_empty() => "it exports nothing".to_owned(),
         None => format!("it exports {}", names().take(20).collect::<Vec<_>>().join(", ")),
     };
     let message = match name {
         "default" => format!("{from} has no default export"),
-        _ => format!("{from} does not export {shown}"),
+        _ => format!("{from} does not export {name_shown}"),
     };
-    found.push(module.error("missing_export", span, message).with_help(help));
+    module.error("missing_export", span, message).with_help(help)
 }
 
-/// Checks that the entry exports `execute`, and that it is a function where that can be seen.
-pub(super) fn check_entry(
-    entry: &str,
-    modules: &Modules<'_>,
-    files: &BTreeMap<String, String>,
-    found: &mut Vec<Diagnostic>,
-) {
-    let Some(module) = modules.get(entry) else { return };
-    if is_broken(entry, modules, &mut BTreeSet::new()) {
-        return;
-    }
-    let text = files.get(entry).map_or("", String::as_str);
-    if !has_value(entry, EXECUTE, modules) {
-        let values = values(entry, modules, &mut BTreeSet::new());
-        let found_here =
-            Diagnostic::error("missing_execute", entry, "the entry does not export `execute`").at(text, 0..0);
-        found.push(found_here.with_help(match nearest(EXECUTE, values.iter().map(String::as_str)) {
-            Some(near) => format!("it exports {near}; rename it to execute"),
-            None if values.contains("default") => {
-                "export it by its name, not by default: export async function execute(input) { ... }".to_owned()
-            }
-            None if text.contains("module.exports") || text.contains("exports.") => {
-                "modules are ES modules: write export async function execute(input) { ... }".to_owned()
-            }
-            None => "write export async function execute(input) { return { kind: \"continue\" } }".to_owned(),
-        }));
-        return;
-    }
-    if let Kind::Code(program) = &module.kind
-        && let Some((span, what)) = not_a_function(program)
-    {
-        let message = format!("`execute` is {what}, and must be a function");
-        let help = "write export async function execute(input) { return { kind: \"continue\" } }";
-        found.push(module.error("execute_not_a_function", span, message).with_help(help));
-    }
+/// A name as it is told: bounded.
+fn shown(name: &str) -> String {
+    name.chars().take(80).collect()
 }
 
-/// What `execute` is, where it is declared in this module and is plainly no function.
-fn not_a_function(program: &Program<'_>) -> Option<(Span, &'static str)> {
-    let local = program.body.iter().find_map(|statement| match statement {
-        Statement::ExportNamedDeclaration(export) => {
-            let named = |specifier: &&ExportSpecifier<'_>| specifier.exported.name() == EXECUTE;
-            export.specifiers.iter().find(named).map(|specifier| specifier.local.name().to_string())
-        }
-        _ => None,
-    });
-    let name = local.as_deref().unwrap_or(EXECUTE);
-    let generator = |function: &Function<'_>| function.generator.then_some((function.span, "a generator"));
-    program.body.iter().find_map(|statement| {
-        let declaration = match statement {
-            Statement::ExportDeclaration(export) => &export.declaration,
-            statement => statement.as_declaration()?,
-        };
-        match declaration {
-            Declaration::FunctionDeclaration(function) if function.id.as_ref()?.name == name => generator(function),
-            Declaration::ClassDeclaration(class) if class.id.as_ref()?.name == name => Some((class.span, "a class")),
-            Declaration::VariableDeclaration(variables) => {
-                let is_it = |pattern: &BindingPattern<'_>| matches!(pattern, BindingPattern::BindingIdentifier(id) if id.name == name);
-                let declarator = variables.declarations.iter().find(|declarator| is_it(&declarator.id))?;
-                let what = match declarator.init.as_ref()? {
-                    Expression::FunctionExpression(function) => return generator(function),
-                    Expression::ClassExpression(_) => "a class",
-                    Expression::ObjectExpression(_) => "an object",
-                    Expression::ArrayExpression(_) => "an array",
-                    Expression::StringLiteral(_) | Expression::TemplateLiteral(_) => "a string",
-                    Expression::NumericLiteral(_) | Expression::BigIntLiteral(_) => "a number",
-                    Expression::BooleanLiteral(_) => "a boolean",
-                    Expression::NullLiteral(_) => "null",
-                    _ => return None,
-                };
-                Some((declarator.span, what))
+/// What an author could call the only value of a file, after the file.
+fn local_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let stem = file.split('.').next().unwrap_or_default();
+    let mut name = String::new();
+    for part in stem.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
+        match name.is_empty() {
+            true => name.push_str(part),
+            false => {
+                name.push_str(&part[..1].to_ascii_uppercase());
+                name.push_str(&part[1..]);
             }
-            _ => None,
         }
-    })
+    }
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { "data".to_owned() }
 }
 
 /// Whether a module, or one whose names it exports, could not be read, so that its names are not known.
-fn is_broken(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> bool {
+pub(super) fn is_broken(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> bool {
     if !seen.insert(path.to_owned()) {
         return false;
     }
@@ -259,14 +253,14 @@ fn has_name(path: &str, name: &str, modules: &Modules<'_>) -> bool {
     fn search(path: &str, name: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> bool {
         let Some(module) = modules.get(path).filter(|_| seen.insert(path.to_owned())) else { return false };
         matches!(module.kind, Kind::Declarations)
-            || module.declared.contains(name)
+            || module.declared.contains_key(name)
             || (name != "default" && module.declared_stars.iter().any(|star| search(star, name, modules, seen)))
     }
     search(path, name, modules, &mut BTreeSet::new())
 }
 
 /// The names of all values that a module exports.
-fn values(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
+pub(super) fn values(path: &str, modules: &Modules<'_>, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let Some(module) = modules.get(path).filter(|_| seen.insert(path.to_owned())) else { return names };
     let program = match &module.kind {
@@ -327,7 +321,7 @@ fn exported_locals(program: &Program<'_>) -> BTreeSet<String> {
 }
 
 /// What an import takes (`None`: everything), what it is called here, and where it stands.
-fn imported(specifier: &ImportDeclarationSpecifier<'_>) -> (Option<String>, String, Span) {
+pub(super) fn imported(specifier: &ImportDeclarationSpecifier<'_>) -> (Option<String>, String, Span) {
     match specifier {
         ImportDeclarationSpecifier::ImportSpecifier(one) => {
             (Some(one.imported.name().to_string()), one.local.name.to_string(), ModuleExportName::span(&one.imported))
@@ -340,7 +334,7 @@ fn imported(specifier: &ImportDeclarationSpecifier<'_>) -> (Option<String>, Stri
 }
 
 /// The names that a pattern declares.
-fn bound(pattern: &BindingPattern<'_>, names: &mut BTreeSet<String>) {
+pub(super) fn bound(pattern: &BindingPattern<'_>, names: &mut BTreeSet<String>) {
     match pattern {
         BindingPattern::BindingIdentifier(id) => {
             names.insert(id.name.to_string());

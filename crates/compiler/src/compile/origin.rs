@@ -11,23 +11,40 @@ const MARK: &str = "//# sourceMappingURL=data:";
 /// Lines at the end of a file among which it is looked for.
 const LAST_LINES: usize = 5;
 
+/// The places that a file's own source map tells of.
+pub(super) struct Origins {
+    map: SourceMap,
+    /// The files of the package by their number; nothing for what is outside of it.
+    sources: Vec<Option<String>>,
+}
+
+impl Origins {
+    /// Those of the file at `path`, where its text has a source map that can be read.
+    pub(super) fn of(path: &str, text: &str) -> Option<Origins> {
+        let line = text.lines().rev().take(LAST_LINES).find(|line| line.starts_with(MARK))?;
+        let map = sourcemap::decode_data_url(line.trim_end().trim_start_matches("//# sourceMappingURL=")).ok()?;
+        let DecodedMap::Regular(map) = map else { return None };
+        let sources = map.sources().map(|source| relative(path, source)).collect();
+        Some(Origins { map, sources })
+    }
+
+    /// Where a place of the file comes from: the file, the line and the column. All count from 0.
+    pub(super) fn find(&self, line: u32, column: u32) -> Option<(&str, u32, u32)> {
+        let origin = self.map.lookup_token(line, column).filter(|origin| origin.get_dst_line() == line)?;
+        let source = self.sources.get(usize::try_from(origin.get_src_id()).ok()?)?.as_deref()?;
+        Some((source, origin.get_src_line(), origin.get_src_col()))
+    }
+}
+
 /// The source map of compiled code, from the lines of the file at `path` to those that this file was made of, where its text
 /// has a source map of its own that can be read. What that says nothing of stays at the file's own lines.
 pub(super) fn through(map: &str, path: &str, text: &str) -> Option<String> {
-    let line = text.lines().rev().take(LAST_LINES).find(|line| line.starts_with(MARK))?;
-    let inner = sourcemap::decode_data_url(line.trim_end().trim_start_matches("//# sourceMappingURL=")).ok()?;
-    let DecodedMap::Regular(inner) = inner else { return None };
+    let origins = Origins::of(path, text)?;
     let outer = SourceMap::from_slice(map.as_bytes()).ok()?;
-    let sources: Vec<Option<String>> = inner.sources().map(|source| relative(path, source)).collect();
     let mut made = SourceMapBuilder::new(None);
     for token in outer.tokens() {
         let (line, column) = (token.get_src_line(), token.get_src_col());
-        let origin = inner.lookup_token(line, column).filter(|origin| origin.get_dst_line() == line);
-        let origin = origin.and_then(|origin| {
-            let source = sources.get(usize::try_from(origin.get_src_id()).ok()?)?.as_deref()?;
-            Some((origin.get_src_line(), origin.get_src_col(), source))
-        });
-        let (line, column, source) = origin.unwrap_or((line, column, path));
+        let (source, line, column) = origins.find(line, column).unwrap_or((path, line, column));
         made.add(token.get_dst_line(), token.get_dst_col(), line, column, Some(source), None, false);
     }
     let mut json = Vec::new();

@@ -2,13 +2,16 @@
 
 use oxc::{
     ast::ast::{
-        AccessorProperty, CallExpression, Decorator, Expression, ImportDeclaration, ImportExpression, Program,
-        TSExportAssignment, TSImportEqualsDeclaration, TSModuleReference, VariableDeclaration, VariableDeclarationKind,
+        AccessorProperty, CallExpression, Decorator, ExportAllDeclaration, ExportDeclaration, ExportDefaultDeclaration,
+        ExportFromDeclaration, ExportNamedDeclaration, Expression, ImportDeclaration, ImportExpression, Program,
+        TSExportAssignment, TSImportEqualsDeclaration, TSModuleBlock, TSModuleReference, VariableDeclaration,
+        VariableDeclarationKind,
     },
     ast_visit::{Visit, walk},
     semantic::Scoping,
-    span::Span,
+    span::{GetSpan, Span},
 };
+use std::collections::HashSet;
 
 /// A piece of code that is not taken.
 pub(super) struct Refusal {
@@ -22,19 +25,40 @@ const COMMONJS_HELP: &str = "write import { name } from \"./file\" and export";
 
 /// Everything in a file that is not taken.
 pub(super) fn find(program: &Program<'_>, scoping: &Scoping) -> Vec<Refusal> {
-    let mut finder = Finder { scoping, found: Vec::new() };
+    let mut finder =
+        Finder { scoping, body: program.body.iter().map(GetSpan::span).collect(), blocks: 0, found: Vec::new() };
     finder.visit_program(program);
     finder.found
 }
 
 struct Finder<'s> {
     scoping: &'s Scoping,
+    /// Where the statements at the top stand.
+    body: HashSet<Span>,
+    /// The namespaces and declared modules around: what they import is told by the compiler itself, or a type.
+    blocks: usize,
     found: Vec<Refusal>,
 }
 
 impl Finder<'_> {
     fn refuse(&mut self, code: &'static str, span: Span, message: &'static str, help: &'static str) {
         self.found.push(Refusal { code, span, message, help });
+    }
+
+    /// The parser takes imports and exports anywhere; the language does not.
+    fn only_at_the_top(&mut self, span: Span, is_import: bool) {
+        if self.blocks == 0 && !self.body.contains(&span) {
+            let (message, help) = match is_import {
+                true => {
+                    ("an import stands at the top of a file, not inside of something", "move it to the top of the file")
+                }
+                false => (
+                    "an export stands at the top of a file, not inside of something",
+                    "move it out of what it stands in",
+                ),
+            };
+            self.refuse("nested_module_code", span, message, help);
+        }
     }
 }
 
@@ -62,7 +86,36 @@ impl<'a> Visit<'a> for Finder<'_> {
         walk::walk_import_expression(self, import);
     }
 
+    fn visit_ts_module_block(&mut self, block: &TSModuleBlock<'a>) {
+        self.blocks += 1;
+        walk::walk_ts_module_block(self, block);
+        self.blocks -= 1;
+    }
+
+    fn visit_export_declaration(&mut self, export: &ExportDeclaration<'a>) {
+        self.only_at_the_top(export.span, false);
+        walk::walk_export_declaration(self, export);
+    }
+
+    fn visit_export_named_declaration(&mut self, export: &ExportNamedDeclaration<'a>) {
+        self.only_at_the_top(export.span, false);
+    }
+
+    fn visit_export_from_declaration(&mut self, export: &ExportFromDeclaration<'a>) {
+        self.only_at_the_top(export.span, false);
+    }
+
+    fn visit_export_default_declaration(&mut self, export: &ExportDefaultDeclaration<'a>) {
+        self.only_at_the_top(export.span, false);
+        walk::walk_export_default_declaration(self, export);
+    }
+
+    fn visit_export_all_declaration(&mut self, export: &ExportAllDeclaration<'a>) {
+        self.only_at_the_top(export.span, false);
+    }
+
     fn visit_import_declaration(&mut self, import: &ImportDeclaration<'a>) {
+        self.only_at_the_top(import.span, true);
         if import.phase.is_some() {
             let message = "import defer and import source are not supported";
             self.refuse("import_phase", import.span, message, "write a plain import");

@@ -10,12 +10,12 @@ fn sources(files: &[(&str, &str)]) -> Sources {
     let entry =
         files.iter().map(|(path, _)| *path).find(|path| path.starts_with("src/index.")).unwrap_or("src/index.ts");
     let files = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-    Sources { entry: entry.to_owned(), files }
+    Sources { entry: entry.to_owned(), files, counting: false }
 }
 
 /// The code of each module that these sources compile to.
 fn compiled(files: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let bundle = compile_sources(&sources(files)).unwrap();
+    let bundle = compile_sources(&sources(files)).unwrap().bundle;
     bundle.modules.into_iter().map(|module| (module.path, module.code)).collect()
 }
 
@@ -181,6 +181,9 @@ fn execute_is_found_however_it_is_exported() {
         "export function execute() {}",
         "export const execute = async () => {}",
         "export let execute; execute = () => {}",
+        "export let execute = null\nexecute = () => {}",
+        "export interface execute {}\nexport const execute = (() => {}) as execute",
+        "export function execute(a: string): void\nexport function execute(a) {}",
         "function run() {}\nexport { run as execute }",
         "export { run as execute } from './b'",
         "export * from './b'",
@@ -201,9 +204,9 @@ fn the_same_package_gives_the_same_bytes() {
         ("src/a.ts", EXECUTE),
         ("src/b.ts", "export enum E { A }"),
     ];
-    let first = compile_sources(&sources(&files)).unwrap().to_bytes();
+    let first = compile_sources(&sources(&files)).unwrap().bundle.to_bytes();
     for _ in 0..5 {
-        assert_eq!(compile_sources(&sources(&files)).unwrap().to_bytes(), first);
+        assert_eq!(compile_sources(&sources(&files)).unwrap().bundle.to_bytes(), first);
     }
 }
 
@@ -222,4 +225,56 @@ fn a_thousand_mistakes_are_cut_short() {
     let found = mistakes(&[("src/index.ts", &text)]);
     assert_eq!(found.len(), MAX_DIAGNOSTICS + 1);
     assert!(found.contains(&"error: 900 more mistakes are not shown".to_owned()));
+}
+
+#[test]
+fn counting_code_counts_where_its_author_wrote_statements() {
+    let text = "import { helper } from './helper'\ntype T = string\n\nexport async function execute(input) {\n  \
+                if (input.user) return helper(input)\n  else for (const x of [1])\n    void x\n  outer: while (true) break outer\n  \
+                const f = () => { throw 1 }\n}\n";
+    let helper = "export const helper = (x) => {\n  switch (x) { case 1: return 2 }\n  return 3\n}\nexport function unused() {}\n";
+    let counting = Sources { counting: true, ..sources(&[("src/index.ts", text), ("src/helper.ts", helper)]) };
+    let Compiled { bundle, lines } = compile_sources(&counting).unwrap();
+    assert_eq!(bundle.entry, counters::COUNTING_ENTRY);
+    let of = |file: &str| {
+        let mut found: Vec<u32> = lines.iter().filter(|line| line.file == file).map(|line| line.line).collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(of("src/index.ts"), [5, 5, 6, 7, 8, 8, 9, 9]);
+    assert_eq!(of("src/helper.ts"), [1, 2, 2, 3]);
+    let code = &bundle.modules.iter().find(|module| module.path == "src/index.ts").unwrap().code;
+    for number in 0..lines.len() {
+        let counters: usize = bundle.modules.iter().map(|m| m.code.matches(&format!("[{number}] = 1")).count()).sum();
+        assert_eq!(counters, 1, "{code}");
+    }
+}
+
+#[test]
+fn names_that_are_declared_or_found_more_than_once_and_mean_one_thing_are_fine() {
+    for text in [
+        "export enum E { A }\nexport enum E { B = 1 }",
+        "export namespace N { export const a = 1 }\nexport namespace N { export const b = 1 }",
+        "export class C {}\nexport namespace C { export const a = 1 }",
+        "export function f(a: string): void\nexport function f(a: number): void\nexport function f(a: any) {}",
+        "export default function f(a: string): void\nexport default function f(a: any) {}",
+        "export type A = 1\nexport const A = 1",
+        "type A = 1; const A = 1; export { A }",
+        "export var v = 1; var v = 2",
+        "declare module 'x' { import { a } from 'y'; export { a }; export default a }",
+        "import type { T } from './nowhere'\nexport type { T }",
+        "import { T } from './x'\nexport { T }",
+        "export * as x from './x'\nexport * from './x'",
+        "export { x } from './x'\nexport * from './y'",
+        "import { x } from './both'\nvoid x",
+    ] {
+        let files = [
+            ("src/index.ts", &*format!("{text}\n{EXECUTE}")),
+            ("src/x.ts", "export type T = 1; export const x = 1"),
+            ("src/y.ts", "export const x = 2"),
+            ("src/both.ts", "export * from './again'; export * from './x'"),
+            ("src/again.ts", "export { x } from './x'"),
+        ];
+        assert!(compile_sources(&sources(&files)).is_ok(), "{text}: {:?}", mistakes(&files));
+    }
 }

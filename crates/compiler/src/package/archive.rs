@@ -28,8 +28,7 @@ impl Package {
         let files = match unpack(bytes, &mut reading) {
             Ok(files) => files,
             Err(error) => {
-                let code = if error.kind() == io::ErrorKind::FileTooLarge { "too_large" } else { "bad_archive" };
-                reading.refuse(code, "", format!("not a .tar.gz that can be read: {error}"));
+                reading.refuse(code_of(&error), "", message_of(bytes, &error));
                 return Err(reading.found);
             }
         };
@@ -62,6 +61,27 @@ impl Package {
         };
         // Writing into memory cannot fail, and every path was checked to fit.
         pack().unwrap_or_default()
+    }
+}
+
+fn code_of(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::FileTooLarge { "too_large" } else { "bad_archive" }
+}
+
+/// What is wrong with an archive, in words of what to do.
+fn message_of(bytes: &[u8], error: &io::Error) -> String {
+    /// How gzip begins.
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    let is_cut = ["deflate", "EOF", "unexpected end", "failed to fill", "corrupt"];
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => format!("the archive {}", text.strip_prefix("it ").unwrap_or(&text)),
+        _ if bytes.is_empty() => "not a .tar.gz: the file is empty".to_owned(),
+        _ if !bytes.starts_with(GZIP) => {
+            "not a .tar.gz; `tar czf package.tar.gz my-action` makes one of the folder my-action".to_owned()
+        }
+        _ if is_cut.iter().any(|word| text.contains(word)) => "the archive is cut short".to_owned(),
+        _ => format!("not a .tar.gz that can be read: {text}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads a package from a folder.
 
-use super::{MAX_FILE_BYTES, Package, Reading, may_count, source_folder};
+use super::{MAX_DEPTH, MAX_FILE_BYTES, Package, Reading, may_count, source_folder};
 use sluice_model::{
     Diagnostic, Manifest,
     case::CASES_FOLDER,
@@ -15,8 +15,6 @@ use std::{
 
 /// Entries of folders that are looked at.
 const MAX_ENTRIES: usize = 5_000;
-/// Folders in folders.
-const MAX_DEPTH: usize = 20;
 
 impl Package {
     /// Reads a package from a folder: `action.toml`, the folder of its sources, its schema and `tests/`. Nothing else in the
@@ -68,6 +66,9 @@ impl Walk<'_> {
         };
         if metadata.is_symlink() {
             return self.reading.refuse("link", path, "is a link; a package has only files and folders");
+        }
+        if metadata.is_dir() {
+            return self.reading.refuse("not_a_file", path, "is a folder; it has to be a file");
         }
         if !metadata.is_file() {
             return self.reading.refuse("not_a_file", path, "is neither a file nor a folder");

@@ -158,7 +158,7 @@ fn what_the_manifest_names_must_be_there() {
     let text = manifest("schema = \"config/schema.json\"");
     assert_eq!(
         mistakes(&[("action.toml", &text)]),
-        ["action.toml: error: /schema: the schema config/schema.json is not in the package"]
+        ["action.toml:4:10: error: /schema: the schema config/schema.json is not in the package"]
     );
     let missing = package(&[("action.toml", &manifest("entry = \"src/main.ts\""))]).entry().unwrap_err();
     assert_eq!(missing.to_string(), "action.toml: error: /entry: the entry src/main.ts is not in the package");
@@ -308,14 +308,18 @@ fn an_archive_that_unpacks_without_end_is_not_unpacked() {
     assert!(bomb.len() < 1 << 20);
     let found = archive_mistakes(&bomb);
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("it unpacks to over 16777216 bytes"), "{found:?}");
+    assert!(found[0].contains("the archive unpacks to over 16777216 bytes"), "{found:?}");
 }
 
 #[test]
 fn what_is_no_archive_is_refused() {
-    for bytes in [b"".as_slice(), b"PK\x03\x04 not this one", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0]] {
+    for (bytes, says) in [
+        (b"".as_slice(), "not a .tar.gz: the file is empty"),
+        (b"PK\x03\x04 not this one", "not a .tar.gz; `tar czf package.tar.gz my-action` makes one"),
+        (&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0], "the archive is cut short"),
+    ] {
         let found = archive_mistakes(bytes);
-        assert!(found[0].contains("not a .tar.gz that can be read"), "{found:?}");
+        assert!(found[0].contains(says), "{found:?}");
     }
     let whole = archive("", &[]);
     assert!(Package::from_archive(&whole[..whole.len() / 2]).is_err());

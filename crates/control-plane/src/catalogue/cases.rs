@@ -84,6 +84,31 @@ impl CaseResult {
     }
 }
 
+/// What no run could make right: configs and inputs of cases that the Action can never be given. Told with their places, before
+/// anything is run.
+pub fn mistakes(package: &Package) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (file, cases) in &package.cases {
+        let text = package.files.get(file).map_or("", String::as_str);
+        for (index, case) in cases.iter().enumerate() {
+            let mut mistake = |invalid: Invalid, under: &str| {
+                found.push(Diagnostic::in_json("test_case", file.as_str(), text, invalid.under(under)));
+            };
+            let run = |step| case::pointer_to_run(text, index, step);
+            if let Err(refused) = schema::validate(package.schema.as_ref(), &case.config) {
+                let config = format!("{}/config", run(0).trim_end_matches("/steps/0"));
+                refused.into_iter().for_each(|invalid| mistake(invalid, &config));
+            }
+            for (number, step) in case.steps.iter().enumerate() {
+                if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
+                    mistake(invalid, &format!("{}/input", run(number)));
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Runs all cases of a package, one after the other, in the order of the files.
 pub async fn run(engine: &Engine, package: &Package, snapshot: &Arc<Snapshot>) -> Vec<CaseResult> {
     let mut results = Vec::new();

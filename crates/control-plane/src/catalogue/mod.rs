@@ -23,11 +23,12 @@ use crate::store::{Batch, Key, MAX_PAGE, Revision, Scan};
 use crate::tenants::Tenants;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use sluice_model::diagnostic::nearest;
 use sluice_model::version::{ActionKind, ActionVersion, Pin};
 use sluice_model::{Error, Slug, Trigger};
 
 /// The platform's templates: their names mean the same in every tenant, so no tenant's own Action may have one.
-pub(crate) const TEMPLATE_SLUGS: &[&str] = &[
+pub const TEMPLATE_SLUGS: &[&str] = &[
     "domain-allowlist",
     "domain-blocklist",
     "rate-limit-by-ip",
@@ -208,11 +209,13 @@ impl Catalogue {
     /// where nothing is said. NOT_FOUND `ACTION_NOT_FOUND`, `VERSION_NOT_FOUND`.
     pub(crate) async fn resolve(&self, tenant: &Slug, slug: &Slug, pin: &str) -> Result<Published, Error> {
         let asked = Pin::parse(pin).map_err(|wrong| Error::field("version", wrong))?;
-        let generation = self.action(tenant, slug).await?.value.generation;
+        let ActionRow { generation, newest, .. } = self.action(tenant, slug).await?.value;
         if let Pin::Exact(version) = &asked {
             let found = self.find(tenant, slug, version).await?.filter(|found| found.generation == generation);
-            return found
-                .ok_or_else(|| not_found(slug, &version.to_string(), &format!("{slug} has no version {version}")));
+            return found.ok_or_else(|| {
+                let message = format!("{slug} has no version {version}; its highest is {newest}");
+                not_found(slug, &version.to_string(), &message)
+            });
         }
         let (mut after, mut passed_over) = (None, 0_u32);
         loop {
@@ -235,7 +238,7 @@ impl Catalogue {
         }
         let message = match (pin, passed_over) {
             ("" | "latest", 0) => format!("{slug} has no release, only prereleases; name one exactly"),
-            (_, 0) => format!("no version of {slug} fits {pin:?}"),
+            (_, 0) => format!("no version of {slug} fits {pin:?}; its highest is {newest}"),
             ("" | "latest", _) => format!("every release of {slug} is yanked or revoked"),
             (_, _) => format!("every version of {slug} that fits {pin:?} is yanked or revoked"),
         };
@@ -258,10 +261,14 @@ impl Catalogue {
     }
 
     async fn action(&self, tenant: &Slug, slug: &Slug) -> Result<Row<ActionRow>, Error> {
-        self.find_action(tenant, slug).await?.ok_or_else(|| {
-            Error::not_found("ACTION_NOT_FOUND", format!("tenant {tenant} has no Action {slug}"))
-                .about("action", slug.as_str())
-        })
+        if let Some(action) = self.find_action(tenant, slug).await? {
+            return Ok(action);
+        }
+        let others = rows::scan::<ActionRow>(&*self.shared.store, Scan::of(keys::actions(tenant)).limit(100)).await?;
+        let near = nearest(slug.as_str(), others.entries.iter().map(|other| other.value.slug.as_str()));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let missing = Error::not_found("ACTION_NOT_FOUND", format!("tenant {tenant} has no Action {slug}{near}"));
+        Err(missing.about("action", slug.as_str()))
     }
 
     async fn find_action(&self, tenant: &Slug, slug: &Slug) -> Result<Option<Row<ActionRow>>, Error> {

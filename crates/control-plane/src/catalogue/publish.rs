@@ -208,6 +208,10 @@ impl Publisher {
     }
 
     async fn run_cases(&self, package: &Package, snapshot: &Arc<Snapshot>) -> Result<(), Error> {
+        let found = cases::mistakes(package);
+        if !found.is_empty() {
+            return Err(refusal::invalid_package(&found));
+        }
         let Ok(results) = tokio::time::timeout(CASES_TIMEOUT, cases::run(&self.engine, package, snapshot)).await else {
             let message = format!("the cases take longer than {} s together", CASES_TIMEOUT.as_secs());
             return Err(refusal::invalid_package(&[Diagnostic::error("cases", "tests", message)]));

@@ -5,56 +5,33 @@ use sluice_compiler::Package;
 use sluice_model::diagnostic::Severity;
 use sluice_model::{Code, Diagnostic, Error, Failure, manifest::MANIFEST_FILE};
 
-/// What is told where the package as a whole is at fault.
-const WHOLE: &str = "package";
-
 /// A package that is refused: INVALID_ARGUMENT `INVALID_PACKAGE`, with a field for each mistake: `src/index.ts:3:14`.
-pub(super) fn invalid_package(found: &[Diagnostic]) -> Error {
-    let errors: Vec<&Diagnostic> = found.iter().filter(|found| found.severity == Severity::Error).collect();
-    let first = errors.first().map_or_else(|| "the package is refused".to_owned(), ToString::to_string);
-    let message = match errors.len() {
-        0 | 1 => first,
-        count => format!("{first} (and {} more)", count - 1),
-    };
-    let refused = Error::new(Code::InvalidArgument, "INVALID_PACKAGE", message);
-    errors.into_iter().fold(refused, |error, found| error.with_field(place(found), description(found)))
+pub fn invalid_package(found: &[Diagnostic]) -> Error {
+    let errors: Vec<Diagnostic> = found.iter().filter(|found| found.severity == Severity::Error).cloned().collect();
+    told(Error::new(Code::InvalidArgument, "INVALID_PACKAGE", Diagnostic::headline(&errors)), &errors)
 }
 
 /// A package that declares what this build does not provide: FAILED_PRECONDITION `UNSUPPORTED_FEATURE`, with a field for
 /// each key.
 pub fn unsupported(unmet: &[Diagnostic]) -> Option<Error> {
     let first = unmet.first()?;
-    let refused = Error::precondition("UNSUPPORTED_FEATURE", first.to_string());
-    let key = |found: &Diagnostic| found.pointer.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
-    Some(unmet.iter().fold(refused, |error, found| error.with_field(key(found), found.message.clone())))
+    Some(told(Error::precondition("UNSUPPORTED_FEATURE", first.message.clone()), unmet))
 }
 
-fn place(found: &Diagnostic) -> String {
-    match (found.file.as_str(), found.line, found.column) {
-        ("", ..) => WHOLE.to_owned(),
-        (file, Some(line), Some(column)) => format!("{file}:{line}:{column}"),
-        (file, ..) => file.to_owned(),
-    }
-}
-
-/// The message, with the key that it is about, the excerpt and the help.
-fn description(found: &Diagnostic) -> String {
-    let mut text = match found.pointer.as_deref().filter(|pointer| !pointer.is_empty()) {
-        Some(pointer) => format!("{pointer}: {}", found.message),
-        None => found.message.clone(),
-    };
-    for more in found.excerpt.iter().chain(found.help.as_ref().map(|help| format!("help: {help}")).as_ref()) {
-        text.push('\n');
-        text.push_str(more);
-    }
-    text
+fn told(refused: Error, found: &[Diagnostic]) -> Error {
+    found.iter().fold(refused, |error, found| error.with_field(found.field(), found.description()))
 }
 
 /// What a top level did wrong, as a mistake of the package.
 pub fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
-    let file = failure.file.clone().unwrap_or_default();
+    // A value that is no Error, and a promise that never settles, come from nowhere that is known: the entry is where to look.
+    let file = failure.file.clone().or_else(|| package.entry().ok()).unwrap_or_default();
     let message = format!("the module cannot be evaluated ({}): {}", failure.reason, failure.message);
     let found = Diagnostic::error("evaluation", file.clone(), message);
+    let found = match failure.stack.as_deref().and_then(way) {
+        Some(way) => found.with_help(format!("it was thrown\n{way}")),
+        None => found,
+    };
     // A file that a bundler read is not in the package; its place is known all the same.
     let found = Diagnostic { line: failure.line, column: failure.column, ..found };
     match (package.files.get(&file), failure.line, failure.column) {
@@ -79,6 +56,13 @@ pub fn reserved(package: &Package) -> Option<Diagnostic> {
         Some(at) => found.at(text, at..at + slug.as_str().len() + 2),
         None => found,
     })
+}
+
+/// A stack where it says more than the place that is told anyway: each frame once where it repeats itself.
+fn way(stack: &str) -> Option<String> {
+    let mut frames: Vec<&str> = stack.lines().collect();
+    frames.dedup();
+    (frames.len() > 1).then(|| frames.join("\n"))
 }
 
 /// The byte at a line and a column in UTF-16 code units, both from 1.

@@ -31,6 +31,7 @@ use crate::store::{Key, Revision, Scan};
 use crate::tenants::Tenants;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use sluice_model::diagnostic::nearest;
 use sluice_model::version::ActionVersion;
 use sluice_model::{Attachment, Error, FlowRevision, OnFailure, Slug};
 
@@ -197,12 +198,20 @@ impl Flows {
     }
 
     async fn head(&self, tenant: &Slug, flow: &Slug) -> Result<Row<FlowHead>, Error> {
-        find_head(&self.shared, tenant, flow).await?.ok_or_else(|| {
-            Error::not_found("FLOW_NOT_FOUND", format!("tenant {tenant} has no flow {flow}"))
-                .about("flow", flow.as_str())
-        })
+        if let Some(head) = find_head(&self.shared, tenant, flow).await? {
+            return Ok(head);
+        }
+        let others =
+            crate::rows::scan::<FlowHead>(&*self.shared.store, Scan::of(keys::flows(tenant)).limit(MAX_NEAR)).await?;
+        let near = nearest(flow.as_str(), others.entries.iter().map(|other| other.value.flow.as_str()));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let missing = Error::not_found("FLOW_NOT_FOUND", format!("tenant {tenant} has no flow {flow}{near}"));
+        Err(missing.about("flow", flow.as_str()))
     }
 }
+
+/// Among so many flows a near name is looked for.
+const MAX_NEAR: usize = 100;
 
 fn revision_not_found(flow: &Slug, revision: u64, newest: u64) -> Error {
     let message = format!("flow {flow} has no revision {revision}; its newest is {newest}");

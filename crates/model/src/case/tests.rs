@@ -38,9 +38,9 @@ fn a_case_can_be_a_sequence_and_a_file_a_list() {
 #[test]
 fn mistakes_have_a_place_and_a_pointer() {
     for (text, says) in [
-        ("{", "tests/a.json:1:1: error: not JSON: EOF while parsing an object"),
+        ("{", "tests/a.json:1:1: error: not JSON: the file ends in the middle of an object"),
         ("7", "tests/a.json:1:1: error: expected an object, got a number"),
-        ("{\n \"nam\": 1}", "tests/a.json:2:2: error: /nam: unknown key \"nam\"; known are config"),
+        ("{\n \"nam\": 1}", "tests/a.json:2:2: error: /nam: unknown key \"nam\"; did you mean \"name\"?"),
         (r#"{"trigger": "pre-login"}"#, "tests/a.json:1:1: error: \"name\" is missing"),
         (r#"{"name": "", "trigger": "pre-login"}"#, "/name: expected 1 to 200 characters"),
         (r#"{"name": "a", "trigger": "x"}"#, "/trigger: expected one of pre-login"),

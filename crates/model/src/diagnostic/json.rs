@@ -1,6 +1,6 @@
 //! Finds the place of a JSON pointer in the text that it points into.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 /// The bytes of the key that a JSON pointer ends in, or of the first character of the item where it ends in an index, or of
 /// the whole text's first character for the empty pointer.
@@ -19,6 +19,13 @@ pub fn locate_json(text: &str, pointer: &str) -> Option<Range<usize>> {
         }
     }
     Some(found)
+}
+
+/// The first key that stands in one object twice: a JSON pointer to it, and the bytes of the second.
+///
+/// `text` must be JSON that has been read before, so that it is not nested without end.
+pub fn duplicate_key(text: &str) -> Option<(String, Range<usize>)> {
+    Cursor { bytes: text.as_bytes(), at: 0 }.twice(text, "")
 }
 
 struct Cursor<'a> {
@@ -75,6 +82,45 @@ impl Cursor<'_> {
             }
             index += 1;
         }
+    }
+
+    /// Goes past a value; ends early at a key that was there before.
+    fn twice(&mut self, text: &str, pointer: &str) -> Option<(String, Range<usize>)> {
+        self.skip_space();
+        let open = self.peek()?;
+        if open != b'{' && open != b'[' {
+            self.skip_value();
+            return None;
+        }
+        self.at += 1;
+        let mut seen = HashSet::new();
+        for index in 0_usize.. {
+            self.skip_space();
+            if matches!(self.peek()?, b'}' | b']') {
+                self.at += 1;
+                return None;
+            }
+            let mut inner = format!("{pointer}/{index}");
+            if open == b'{' {
+                let start = self.at;
+                self.skip_string();
+                let key: String = serde_json::from_str(text.get(start..self.at)?).ok()?;
+                inner = format!("{pointer}/{}", crate::decode::escape(&key));
+                if !seen.insert(key) {
+                    return Some((inner, start..self.at));
+                }
+                self.skip_space();
+                self.at += 1; // the colon
+            }
+            if let Some(found) = self.twice(text, &inner) {
+                return Some(found);
+            }
+            self.skip_space();
+            if self.peek()? == b',' {
+                self.at += 1;
+            }
+        }
+        None
     }
 
     fn skip_string(&mut self) {

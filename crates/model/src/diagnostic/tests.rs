@@ -86,3 +86,15 @@ fn it_survives_the_way_through_json() {
     assert_eq!(read, found);
     assert_eq!(found.render(), "a.ts:1:2: error: /p: m\n  1 | abc\n    |  ^\n  help: h");
 }
+
+#[test]
+fn a_key_that_stands_there_twice_is_found_wherever_it_is() {
+    let text = r#"{"a": [1, {"b": "\"}", "c": {"b": 1}}, {"b": 2, "b": 3}], "a": 4}"#;
+    let (pointer, span) = duplicate_key(text).unwrap();
+    assert_eq!((pointer.as_str(), &text[span.clone()]), ("/a/2/b", "\"b\""));
+    assert_eq!(span.start, text.rfind("\"b\"").unwrap());
+    assert_eq!(duplicate_key(r#"{"a": {"a": [{"a": 1}, {"a": 2}]}, "b/c": null}"#), None);
+    assert_eq!(duplicate_key("7"), None);
+    // The same key, written otherwise.
+    assert!(duplicate_key(r#"{"a": 1, "\u0061": 2}"#).is_some());
+}

@@ -42,7 +42,13 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<Diagnostic>> {
         return Err(vec![Diagnostic::error("too_large", MANIFEST_FILE, message)]);
     }
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, found: Vec::new() };
+    let mut reader = Reader { text, found: Vec::new(), shows_lines: true };
+    let is_too_deep = |message: &str| message.contains("recurse") || message.contains("recursion");
+    if let Some(error) = errors.iter().find(|error| is_too_deep(error.message())) {
+        // The parser tells it of every bracket that it then skips.
+        let found = Diagnostic::error("invalid_toml", MANIFEST_FILE, "not TOML: nested too deeply");
+        return Err(vec![found.at(text, error.span().unwrap_or_default())]);
+    }
     for error in &errors {
         let found = Diagnostic::error("invalid_toml", MANIFEST_FILE, format!("not TOML: {}", error.message()));
         reader.found.push(match error.span() {
@@ -67,6 +73,8 @@ type Item<'a> = Spanned<DeValue<'a>>;
 struct Reader<'t> {
     text: &'t str,
     found: Vec<Diagnostic>,
+    /// Whether lines are shown; not where the value of a secret may stand in the place of its name.
+    shows_lines: bool,
 }
 
 impl Reader<'_> {
@@ -114,7 +122,9 @@ impl Reader<'_> {
         let schema = self.text_of(table, "schema", |text| path(text, &[".json"]));
         let hosts = self.list(table, "hosts", 0, MAX_ENTRIES, host);
         let hosts_from_config = self.list(table, "hosts_from_config", 0, MAX_ENTRIES, pointer);
+        self.shows_lines = false;
         let secrets = self.list(table, "secrets", 0, MAX_ENTRIES, secret);
+        self.shows_lines = true;
         let secrets_from_config = self.list(table, "secrets_from_config", 0, MAX_ENTRIES, pointer);
         let capabilities =
             self.list(table, "capabilities", 0, Capability::ALL.len(), |text| word(text, Capability::ALL));
@@ -139,7 +149,8 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, code: &'static str, span: Range<usize>, pointer: &str, message: impl Into<String>) {
-        let found = Diagnostic::error(code, MANIFEST_FILE, message).at(self.text, span).with_pointer(pointer);
+        let mut found = Diagnostic::error(code, MANIFEST_FILE, message).at(self.text, span).with_pointer(pointer);
+        found.excerpt = found.excerpt.filter(|_| self.shows_lines);
         self.found.push(found);
     }
 
@@ -196,13 +207,13 @@ impl Reader<'_> {
             self.wrong_type(item, &format!("/{key}"), "a list of strings");
             return None;
         };
+        let before = self.found.len();
         if items.len() < min || items.len() > max {
             let message = format!("expected {min} to {max} entries, got {}", items.len());
             self.refuse("invalid_value", item.span(), &format!("/{key}"), message);
-            return None;
+            // What is wrong with its entries is told all the same.
         }
         let mut values = Vec::with_capacity(items.len());
-        let before = self.found.len();
         for (index, item) in items.iter().enumerate() {
             let pointer = format!("/{key}/{index}");
             if let Some(value) = self.text(item, &pointer, &read) {
@@ -271,6 +282,32 @@ impl Reader<'_> {
     }
 }
 
+/// The bytes of what a JSON pointer into the file names: the key, or the item of a list.
+pub(super) fn locate(text: &str, pointer: &str) -> Option<Range<usize>> {
+    let (table, _errors) = DeTable::parse_recoverable(text);
+    let mut parts = pointer.split('/').skip(1);
+    let (key, value) = table.get_ref().get_key_value(parts.next()?)?;
+    let mut found = (key.span(), value);
+    for part in parts {
+        found = match found.1.get_ref() {
+            DeValue::Array(items) => {
+                let item = items.get(part.parse::<usize>().ok()?)?;
+                (item.span(), item)
+            }
+            DeValue::Table(table) => {
+                let (key, value) = table.get_key_value(part)?;
+                (key.span(), value)
+            }
+            _ => return None,
+        };
+    }
+    // At what is wrong: the value of a key that names a file, the key of a list.
+    match found.1.get_ref() {
+        DeValue::String(_) => Some(found.1.span()),
+        _ => Some(found.0),
+    }
+}
+
 fn example(key: &str) -> &'static str {
     match key {
         "slug" => "for example slug = \"domain-check\"",
@@ -294,7 +331,12 @@ fn shown(text: &str) -> String {
 fn version(text: &str) -> Result<semver::Version, String> {
     let expected = "expected an exact version such as 1.2.0 or 2.0.0-beta.1";
     bounded(text, 1, MAX_VERSION_CHARS).map_err(|e| format!("{expected}: {e}"))?;
-    let version = semver::Version::parse(text).map_err(|e| format!("{expected}, got {}: {e}", shown(text)))?;
+    // As tags of version control have it.
+    let untagged = text.trim_start_matches(['v', 'V', '=', ' ']);
+    let version = semver::Version::parse(text).map_err(|e| match semver::Version::parse(untagged) {
+        Ok(meant) => format!("{expected}, got {}; did you mean \"{meant}\"?", shown(text)),
+        Err(_) => format!("{expected}, got {}: {e}", shown(text)),
+    })?;
     if !version.build.is_empty() {
         return Err(format!("{expected}, got {}: build metadata (+{}) is not taken", shown(text), version.build));
     }

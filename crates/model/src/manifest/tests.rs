@@ -188,8 +188,8 @@ fn what_a_build_does_not_provide_is_named() {
             "action.toml: error: /hosts_from_config: this build does not provide outbound HTTP",
             "action.toml: error: /secrets: this build does not provide secrets",
             "action.toml: error: /secrets_from_config: this build does not provide secrets",
-            "action.toml: error: /capabilities: this build does not provide counters",
-            "action.toml: error: /capabilities: this build does not provide kv",
+            "action.toml: error: /capabilities/0: this build does not provide counters",
+            "action.toml: error: /capabilities/1: this build does not provide kv",
         ]
     );
     let all = Provided { fetch: true, secrets: true, counters: true, kv: true, components: true };
@@ -203,4 +203,18 @@ fn answers_are_allowed_by_the_trigger_and_by_what_is_declared() {
     assert!(manifest.may_answer(Trigger::PostLogin, OutcomeKind::Block));
     assert!(!manifest.may_answer(Trigger::PostLogin, OutcomeKind::Redirect));
     assert!(!manifest.may_answer(Trigger::PostLogout, OutcomeKind::Block));
+}
+
+#[test]
+fn a_mistake_that_is_found_later_stands_at_its_line_too() {
+    let text = "slug = \"a\"\nentry = \"src/main.ts\"\nhosts = [\"x.example\"]\n[limits]\ncpu_ms = 5\n";
+    let at = |pointer: &str| {
+        let found = placed(Diagnostic::error("x", MANIFEST_FILE, "x").with_pointer(pointer), text);
+        (found.line, found.column)
+    };
+    assert_eq!(at("/entry"), (Some(2), Some(9)));
+    assert_eq!(at("/hosts"), (Some(3), Some(1)));
+    assert_eq!(at("/hosts/0"), (Some(3), Some(10)));
+    assert_eq!(at("/limits/cpu_ms"), (Some(5), Some(1)));
+    assert_eq!(at("/nowhere/0"), (None, None));
 }

@@ -5,7 +5,7 @@ use sourcemap::SourceMap;
 
 /// Where the author wrote what stands at `marker` in the compiled module: file, line and column, both from 1.
 fn origin(files: &[(&str, &str)], module: &str, marker: &str) -> (String, u32, u32) {
-    let bundle = compile_sources(&sources(files)).unwrap();
+    let bundle = compile_sources(&sources(files)).unwrap().bundle;
     let module = bundle.modules.iter().find(|m| m.path == module).unwrap();
     let at = module.code.find(marker).unwrap();
     let line = module.code[..at].matches('\n').count();
@@ -48,7 +48,7 @@ fn a_throw_leads_to_its_line_and_column() {
 
 #[test]
 fn maps_name_files_and_do_not_repeat_them() {
-    let bundle = compile_sources(&sources(&[("src/index.ts", THROWS), ("src/lib/fail.ts", FAILS)])).unwrap();
+    let bundle = compile_sources(&sources(&[("src/index.ts", THROWS), ("src/lib/fail.ts", FAILS)])).unwrap().bundle;
     for module in &bundle.modules {
         let map = SourceMap::from_slice(module.source_map.as_bytes()).unwrap();
         assert_eq!(map.sources().collect::<Vec<_>>(), [module.path.as_str()]);
