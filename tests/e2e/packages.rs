@@ -102,6 +102,8 @@ fn a_throw_through_two_modules_and_a_bundle_names_the_authors_line() {
     let check = "interface Padding {\n  a: string\n}\n\nexport function check(input: Input): void {\n  // The line that is looked for.\n  if (input.user === null) throw new TypeError('nobody')\n}\n";
     std::fs::write(dir.join("src/index.ts"), index).expect("written");
     std::fs::write(dir.join("src/check.ts"), check).expect("written");
+    let manifest = std::fs::read_to_string(dir.join("action.toml")).expect("it has one");
+    std::fs::write(dir.join("action.toml"), manifest.replace("schema = \"schema.json\"\n", "")).expect("written");
     std::fs::remove_file(dir.join("schema.json")).expect("it had one");
     std::fs::remove_dir_all(dir.join("tests")).expect("it had some");
     bundle(&dir, &npm_packages(&planes.folder.path().join(".npm")));

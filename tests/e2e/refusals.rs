@@ -134,7 +134,8 @@ fn check(file: &Refusal, planes: &Planes) -> Vec<String> {
 /// What is wrong with a refusal as scripts get it: one line of JSON on standard error, and no answer.
 fn refusal(file: &Refusal, scene: &Scene, script: &Ran) -> Vec<String> {
     let mut wrong = Vec::new();
-    if !script.out.is_empty() && !(file.result && results_are_refused(&script.out)) {
+    let is_quiet = script.out.is_empty() || (file.result && results_are_refused(&script.out));
+    if !is_quiet {
         wrong.push(format!("standard output: {}", script.out));
     }
     let Some(error) = error(script) else {
@@ -231,8 +232,11 @@ fn error(ran: &Ran) -> Option<Value> {
     serde_json::from_str::<Value>(line).ok()?.get("error").cloned()
 }
 
+/// A field, and the lines of its message.
+type Told = (String, Vec<String>);
+
 /// The reason of a refusal and what its fields say, however it is indented.
-fn words(ran: &Ran) -> Option<(String, Vec<(String, Vec<String>)>)> {
+fn words(ran: &Ran) -> Option<(String, Vec<Told>)> {
     let error = error(ran)?;
     let lines = |message: &str| -> Vec<String> { message.lines().map(|line| line.trim().to_owned()).collect() };
     let fields = error["fields"].as_array()?.iter();

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
-use support::{json, out, package, refusal, sluice, tried, write};
+use support::{out, package, refusal, sluice, tried, write};
 
 #[test]
 fn what_init_makes_passes_its_test_at_once() {

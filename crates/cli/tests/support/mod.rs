@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests; not every file of them uses all of it")]
 
 use assert_cmd::{Command, assert::Assert};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},

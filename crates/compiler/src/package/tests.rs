@@ -161,7 +161,7 @@ fn what_the_manifest_names_must_be_there() {
         ["action.toml:4:10: error: /schema: the schema config/schema.json is not in the package"]
     );
     let missing = package(&[("action.toml", &manifest("entry = \"src/main.ts\""))]).entry().unwrap_err();
-    assert_eq!(missing.to_string(), "action.toml: error: /entry: the entry src/main.ts is not in the package");
+    assert_eq!(missing.to_string(), "action.toml:4:9: error: /entry: the entry src/main.ts is not in the package");
     assert!(missing.help.unwrap().contains("the package has src/index.ts"));
     let component = package(&[("action.toml", &manifest("component = \"x.wasm\""))]).entry().unwrap_err();
     assert_eq!(component.message, "this build does not provide WebAssembly components");

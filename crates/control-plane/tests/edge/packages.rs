@@ -57,7 +57,7 @@ async fn a_package_without_execute_is_refused() {
     let plane = Plane::with_acme().await;
     let code = "export async function run(input) { return { kind: 'continue' } }\n";
     let error = assert_refused_somewhere(plane.publish("acme", &package(GATE, code)).await, "src/index.ts");
-    assert!(error.message.contains("execute"), "{error}");
+    assert!(error.fields[0].message.contains("execute"), "{error:?}");
     assert_nothing_left(&plane).await;
 }
 
@@ -77,7 +77,7 @@ async fn a_top_level_that_never_ends_is_refused() {
     let code = format!("{CONTINUE}let n = 0\nwhile (true) {{ n += 1 }}\n");
     let error = plane.publish("acme", &package(GATE, &code)).await.unwrap_err();
     assert_eq!((error.code, &*error.reason), (Code::InvalidArgument, "INVALID_PACKAGE"), "{error:?}");
-    assert!(error.message.contains("cpu_limit"), "{error}");
+    assert!(error.fields[0].message.contains("cpu_limit"), "{error:?}");
     assert_nothing_left(&plane).await;
 }
 
@@ -101,7 +101,7 @@ async fn a_case_that_does_not_pass_is_refused_with_the_difference() {
     let (blocks, continues) = (case("block"), case("continue"));
     let mut files = package(GATE, CONTINUE);
     files.push(("tests/first.json", &blocks));
-    let error = refused(&plane, &files, &["tests/first.json"]).await;
+    let error = refused(&plane, &files, &["tests/first.json:1:62"]).await;
     let told = &error.fields[0].message;
     assert!(
         told.contains("outsiders") && told.contains(r#"/outcome/kind: expected "block", got "continue""#),
@@ -133,7 +133,7 @@ async fn a_case_whose_config_the_schema_refuses_is_refused_with_the_pointer() {
         r#"{"name": "short", "trigger": "post-login", "config": {"domains": ["x"]}, "input": {},
             "expect": {"outcome": {"kind": "continue"}}}"#,
     ));
-    let error = refused(&plane, &files, &["tests/config.json"]).await;
+    let error = refused(&plane, &files, &["tests/config.json:1:67"]).await;
     assert!(error.fields[0].message.contains("/config/domains/0"), "{error:?}");
 }
 
@@ -142,12 +142,12 @@ async fn what_this_build_does_not_provide_is_refused_key_by_key() {
     let plane = Plane::with_acme().await;
     let schema = r#"{"type": "object", "properties": {"url": {"type": "string"}, "ref": {"type": "string"}}}"#;
     for (declared, key) in [
-        ("hosts = [\"api.example.com\"]", "hosts"),
-        ("hosts_from_config = [\"/url\"]", "hosts_from_config"),
-        ("secrets = [\"API_KEY\"]", "secrets"),
-        ("secrets_from_config = [\"/ref\"]", "secrets_from_config"),
-        ("capabilities = [\"counters\"]", "capabilities"),
-        ("capabilities = [\"kv\"]", "capabilities"),
+        ("hosts = [\"api.example.com\"]", "action.toml:4:1"),
+        ("hosts_from_config = [\"/url\"]", "action.toml:4:1"),
+        ("secrets = [\"API_KEY\"]", "action.toml:4:1"),
+        ("secrets_from_config = [\"/ref\"]", "action.toml:4:1"),
+        ("capabilities = [\"counters\"]", "action.toml:4:17"),
+        ("capabilities = [\"kv\"]", "action.toml:4:17"),
     ] {
         let manifest = format!("{GATE}{declared}\n");
         let mut files = package(&manifest, CONTINUE);
@@ -157,7 +157,7 @@ async fn what_this_build_does_not_provide_is_refused_key_by_key() {
     }
     let manifest = format!("{GATE}component = \"action.wasm\"\n");
     let error = plane.publish("acme", &[("action.toml", &manifest), ("action.wasm", "")]).await;
-    assert_refused(error, Code::FailedPrecondition, "UNSUPPORTED_FEATURE", &["component"]);
+    assert_refused(error, Code::FailedPrecondition, "UNSUPPORTED_FEATURE", &["action.toml:4:13"]);
     assert_nothing_left(&plane).await;
 }
 
@@ -188,7 +188,7 @@ async fn what_is_no_package_is_refused() {
     assert_refused(no_manifest, Code::InvalidArgument, "INVALID_PACKAGE", &["package"]);
     let not_utf_8 = archive_of_bytes(&[("action.toml", GATE.as_bytes()), ("src/index.ts", b"// ok\n\xff\xfe")]);
     let error = assert_refused_somewhere(plane.publish_as(header("acme"), not_utf_8).await, "src/index.ts:2:1");
-    assert!(error.message.contains("UTF-8"), "{error}");
+    assert!(error.fields[0].message.contains("UTF-8"), "{error:?}");
     let nested = format!("export const execute = () => {}0{}\n", "(".repeat(200_000), ")".repeat(200_000));
     let error = plane.publish("acme", &package(GATE, &nested)).await.unwrap_err();
     assert_eq!(&*error.reason, "INVALID_PACKAGE", "{error:?}");

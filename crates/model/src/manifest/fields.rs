@@ -207,17 +207,18 @@ impl Reader<'_> {
             self.wrong_type(item, &format!("/{key}"), "a list of strings");
             return None;
         };
-        let before = self.found.len();
+        let (before, mut is_too_long) = (self.found.len(), false);
         if items.len() < min || items.len() > max {
             let message = format!("expected {min} to {max} entries, got {}", items.len());
             self.refuse("invalid_value", item.span(), &format!("/{key}"), message);
             // What is wrong with its entries is told all the same.
+            is_too_long = true;
         }
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let pointer = format!("/{key}/{index}");
             if let Some(value) = self.text(item, &pointer, &read) {
-                if values.contains(&value) {
+                if !is_too_long && values.contains(&value) {
                     self.refuse("invalid_value", item.span(), &pointer, "stands here twice");
                 }
                 values.push(value);
