@@ -1,6 +1,8 @@
 //! What `sluice init` writes: every starter is a whole package that TypeScript's own compiler accepts, whose cases pass and
 //! which is published as it is; and the types refuse what the sandbox would.
 
+#![allow(clippy::panic, reason = "a test")]
+
 use sluice_tests::Planes;
 use std::{
     path::{Path, PathBuf},

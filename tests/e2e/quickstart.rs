@@ -1,5 +1,7 @@
 //! docs/quickstart.md, run exactly as written: every command in its order, every file, and what is said to be printed.
 
+#![allow(clippy::panic, reason = "a test")]
+
 use sluice_tests::{Planes, binary};
 use std::{path::Path, process::Command};
 
@@ -77,7 +79,7 @@ fn fits(written: &str, printed: &str) -> bool {
             return false;
         }
         let found = match parts.peek() {
-            None => printed[from..].ends_with(part).then(|| printed.len()),
+            None => printed[from..].ends_with(part).then_some(printed.len()),
             Some(_) => printed[from..].find(part).map(|at| from + at + part.len()),
         };
         let Some(end) = found else { return false };
