@@ -191,8 +191,7 @@ mod tests {
             config_schema: Some(to_struct(old)),
             ..wire::Version::default()
         };
-        let mut higher = number.clone();
-        higher["minimum"] = json!(5);
+        let higher = json!({ "type": "integer", "title": "N", "description": "A number.", "minimum": 5 });
         let new = schema(json!({ "n": higher, "added": text }), json!(["added"]));
         let manifest =
             "triggers = [\"post-login\", \"pre-token-issue\"]\noutcomes = [\"continue\"]\n[limits]\ncpu_ms = 80\n";
