@@ -82,11 +82,14 @@ impl Trial {
         // The compiler waits for its child, and an engine that is not in the cache is compiled for seconds: side by side.
         let compiled = tokio::task::spawn_blocking(move || {
             let options = ChildOptions::this_program().map_err(CompileError::Unavailable)?;
-            let compiled = match counting {
-                true => compile_counting_in_child(&package, &options),
-                false => compile_in_child(&package, &options).map(|bundle| (bundle, Vec::new())),
+            let bundle = compile_in_child(&package, &options)?;
+            // Counters do not count: the size is that of what would be published.
+            let code_bytes = bundle.code_bytes();
+            let (bundle, lines) = match counting {
+                true => compile_counting_in_child(&package, &options)?,
+                false => (bundle, Vec::new()),
             };
-            compiled.map(|(bundle, lines)| (package, bundle, lines))
+            Ok((package, bundle, lines, code_bytes))
         });
         let before = kept.clone();
         let engine = tokio::task::spawn_blocking(move || match before {
@@ -97,13 +100,12 @@ impl Trial {
                 ..EngineOptions::default()
             }),
         });
-        let (package, bundle, lines) = joined(compiled.await)?.map_err(|error| match error {
+        let (package, bundle, lines, code_bytes) = joined(compiled.await)?.map_err(|error| match error {
             CompileError::Refused(found) => Stop::package(&found),
             CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
         })?;
         let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
         *kept = Some(engine.clone());
-        let code_bytes = bundle.code_bytes();
         let snapshot = engine
             .snapshot(&bundle)
             .await

@@ -76,8 +76,15 @@ impl Expectation {
         };
         let got = result.get(key).unwrap_or(&Value::Null);
         if got.is_null() {
-            // What happened instead says more than that nothing came.
-            let instead = result.get(other).filter(|v| !v.is_null()).map(|v| serde_json::json!({ other: v }));
+            // What happened instead says more than that nothing came; what it lacks says nothing.
+            let instead = result.get(other).filter(|v| !v.is_null()).map(|v| match v {
+                Value::Object(keys) => {
+                    let told: Object =
+                        keys.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
+                    serde_json::json!({ other: told })
+                }
+                v => serde_json::json!({ other: v }),
+            });
             return vec![Difference { pointer: format!("/{key}"), expected: expected.clone(), got: instead }];
         }
         let mut found = differences(expected, got);
