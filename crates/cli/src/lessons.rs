@@ -235,7 +235,7 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "`{url, callers, connections, rate, seconds, calls, calls_per_second, latency_us: {p50, p90, p99, p999, max, mean}, verdicts, \
          errors}`: calls and latencies are of calls that were answered, `errors` counts the others by code",
     ),
-    lesson("bench floor", "", &["sluice bench floor --listen 127.0.0.1:0"], "`{listen}` when it is up"),
+    lesson("bench floor", "", &["sluice bench floor --listen 127.0.0.1:0"], "`{address}` when it is up"),
     lesson(
         "bench compare",
         "The floor, in a process of its own and with the executor's own answer, and the executor in turns: calls a second of many \

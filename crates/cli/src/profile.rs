@@ -88,8 +88,7 @@ impl Chosen {
         let file = path.as_deref().map(read).transpose()?.unwrap_or_default();
         let asked = named(arguments).or_else(|| variable(VARIABLE).filter(|name| !name.is_empty())?.into_string().ok());
         let name = asked.clone().unwrap_or_else(|| file.current.clone());
-        let is_own_verb = arguments.iter().skip(1).any(|argument| argument == OWN_VERB);
-        if asked.is_some() && !file.profiles.contains_key(&name) && !is_own_verb {
+        if asked.is_some() && !file.profiles.contains_key(&name) && verb(arguments) != Some(OWN_VERB) {
             return Err(no_profile(&file, &name));
         }
         Ok(Chosen { path, file, name })
@@ -132,6 +131,19 @@ pub(crate) fn no_profile(file: &Profiles, name: &str) -> Stop {
     let message =
         format!("there is no profile {name:?}; {there}; `sluice config set tenant NAME --profile {name}` makes it");
     Stop::misused("--profile", message)
+}
+
+/// The verb: the first argument that is neither a flag nor the name of a profile.
+fn verb(arguments: &[OsString]) -> Option<&str> {
+    let mut arguments = arguments.iter().skip(1).map_while(|a| a.to_str());
+    while let Some(argument) = arguments.next() {
+        match argument {
+            "--profile" => drop(arguments.next()),
+            flag if flag.starts_with('-') => {}
+            verb => return Some(verb),
+        }
+    }
+    None
 }
 
 /// `--profile NAME` or `--profile=NAME`, as it will be parsed.
@@ -257,6 +269,9 @@ mod tests {
         let error = chosen(folder.path(), "sluice flow list --profile fra").unwrap_err();
         assert!(error.contains("fra") && error.contains("far, local"), "{error}");
         chosen(folder.path(), "sluice config set tenant x --profile fra").unwrap();
+        chosen(folder.path(), "sluice --json --profile fra config show").unwrap();
+        // A flow may be called config: its verb is another.
+        chosen(folder.path(), "sluice flow show config --profile fra").unwrap_err();
     }
 
     #[test]

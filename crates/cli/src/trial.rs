@@ -178,7 +178,7 @@ impl Trial {
             cpu_us: report.as_ref().map_or(0, |r| r.cpu_us),
             wall_us: report.as_ref().map_or(0, |r| r.wall_us),
             memory_bytes: report.as_ref().map_or(0, |r| r.memory_bytes),
-            logs: report.map(|r| r.logs).unwrap_or_default(),
+            logs: report.map(|r| self.snapshot.in_the_authors_places(r.logs)).unwrap_or_default(),
         };
         Run { run, emits: Some(emits) }
     }

@@ -273,6 +273,22 @@ fn what_is_saved_is_published_and_runs_at_once() {
     );
     assert_eq!(verdict(&dev), "block");
 
+    // A config that the new schema refuses keeps its flow at the version before, and no other flow: the second one has none yet.
+    let schema = |least: u32| {
+        format!(
+            r#"{{"type": "object", "properties": {{"n": {{"type": "integer", "title": "N", "description": "A number.", "minimum": {least}}}}}}}"#
+        )
+    };
+    fs::write(dev.folder.path().join("actions/gate/schema.json"), schema(1)).unwrap();
+    assert_eq!(dev.line()["error"], Value::Null);
+    dev.file("one.json", r#"{"n": 1}"#);
+    dev.done("flow create first");
+    dev.done("flow attach first --trigger post-login --action gate --config one.json");
+    fs::write(dev.folder.path().join("actions/gate/schema.json"), schema(2)).unwrap();
+    let partly = dev.line();
+    assert!(at(&partly, "error.message").as_str().unwrap().starts_with("first still runs gate@"), "{partly}");
+    assert_eq!(at(&partly, "pinned.0.flow"), "login", "{partly}");
+
     // A mistake is told, and what ran before runs on.
     fs::write(&source_file, "export function execute( {").unwrap();
     let wrong = dev.line();

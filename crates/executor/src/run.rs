@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use ledger::{Ledger, Subject};
 use sluice_api::types::v1 as wire;
 use sluice_model::{
-    CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Slug, Trigger,
+    CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Trigger,
     input::{ActionRef, AttachmentRef, FlowRef, Host, Mode},
     redirect::Origin,
     slot::{HostRules, Lost, SlotAnswer, SlotState},
@@ -133,7 +133,7 @@ impl Runner {
                 slot_state.block_by_failure(&attachment.id, failure);
             }
             self.metrics.run_ended(execution.trigger, end.label(), cost.wall_us);
-            results.push(ledger.tell(attachment, end, cost, if execution.include_logs { logs } else { Vec::new() }));
+            results.push(ledger.tell(attachment, end, cost, logs));
         }
         ledger.close().await?;
         let answer = slot_state.finish();
@@ -164,8 +164,7 @@ impl Runner {
                 "failed so often that it is not tried for a while",
             ));
         };
-        let (report, limits) = match self.report(&execution.subject.tenant, attachment, limits, input, slot_state).await
-        {
+        let (report, limits) = match self.report(execution, attachment, limits, input, slot_state).await {
             Ok(report) => report,
             Err(failure) => {
                 // Nothing ran: the breaker learns nothing. A permit that is dropped does not count.
@@ -191,7 +190,7 @@ impl Runner {
     /// Has the module run, within the limits; loading it counts.
     async fn report(
         &self,
-        tenant: &Slug,
+        execution: &Execution,
         attachment: &AttachmentPlan,
         mut limits: Limits,
         input: &mut Input,
@@ -206,7 +205,8 @@ impl Runner {
                     let message = format!("its module could not be had within the {} ms that it has", limits.wall_ms);
                     Failure::new(FailureReason::Unavailable, message)
                 };
-                let loaded = tokio::time::timeout(wall, self.modules.load(tenant, &attachment.module)).await;
+                let load = self.modules.load(&execution.subject.tenant, &attachment.module);
+                let loaded = tokio::time::timeout(wall, load).await;
                 let snapshot = loaded.map_err(late)??;
                 let used = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
                 limits.wall_ms = limits.wall_ms.saturating_sub(used).max(1);
@@ -227,7 +227,12 @@ impl Runner {
             let message = format!("the input cannot be handed on: {}: {}", invalid.pointer, invalid.message);
             Failure::new(FailureReason::Internal, message)
         })?;
-        let report = self.engine.run(&snapshot, RunRequest { input: encoded, limits, now: None }).await;
+        let mut report = self.engine.run(&snapshot, RunRequest { input: encoded, limits, now: None }).await;
+        report.logs = match execution.include_logs {
+            true => snapshot.in_the_authors_places(report.logs),
+            // Nobody reads them: source maps are not looked into for every sign-in.
+            false => Vec::new(),
+        };
         Ok((report, limits))
     }
 }

@@ -5,7 +5,9 @@
 
 mod fake;
 
-use fake::{Event, Fake, PATIENCE, Running, codes, flow, proxy::Proxy, reason, request, start, story, tenant, version};
+use fake::{
+    Event, Fake, PATIENCE, Running, codes, flow, proxy::Proxy, reason, request, start, story, tenant, until, version,
+};
 use sluice_api::distribution::v1::{self as wire, NackCause, hello::Subscription, resource::Resource};
 use sluice_executor::config::SubscriptionMode;
 use std::time::Duration;
@@ -189,12 +191,7 @@ async fn what_it_cannot_run_is_said_before_the_ack_and_taken_back_when_it_can() 
     assert_eq!(fake.hello().await.missing_modules.unwrap().modules, missing);
     fake.withhold(&digest, false);
     // Sign-ins do not each ask for what could not be had a moment ago.
-    let served = async {
-        while codes(&running.execute(|_| {}).await.unwrap()) != ["one"] {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, served).await.unwrap();
+    until(async || codes(&running.execute(|_| {}).await.unwrap()) == ["one"]).await;
     let missing = fake.wait_for(|event| if let Event::Missing(all) = event { Some(all.modules.len()) } else { None });
     assert_eq!(missing.await, 0);
 }

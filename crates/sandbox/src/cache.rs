@@ -1,8 +1,9 @@
 //! The compiled base image in a cache folder, shared by all processes of one build.
 //!
 //! The file holds machine code, so it is taken only where nobody else can have written it: the folder and the file must be
-//! this user's and closed to everyone else's writing, its name must carry the hash of this very engine and of how its picture is made, and wasmtime's own hash of
-//! everything that compiling depends on, and its contents must match their digest. Anything else is made anew.
+//! this user's and closed to everyone else's writing, its name must carry the hash of this very engine and of how its picture
+//! is made, and wasmtime's own hash of everything that compiling depends on, and its contents must match their digest. Anything
+//! else is made anew.
 
 use crate::base::Image;
 use crate::engine::EngineError;

@@ -51,7 +51,8 @@ pub struct RunReport {
     pub wall_us: u64,
     /// The memory's size at the end, in bytes; 0 where the run did not begin or was cut off.
     pub memory_bytes: u64,
-    /// What it logged, at most 16 KiB in all.
+    /// What it logged, at most 16 KiB in all. The stacks of errors have the places of the compiled code: who shows them asks
+    /// [`Snapshot::in_the_authors_places`] first.
     pub logs: Vec<LogLine>,
 }
 
@@ -230,8 +231,7 @@ impl Run {
             Ok(answer) => Err(judge.failure(&guest, answer, denied)),
         };
         let memory_bytes = guest.memory().len() as u64;
-        let logs = self.snapshot.places.in_logs(guest.state().take_log());
-        Ended { outcome, memory_bytes, logs }
+        Ended { outcome, memory_bytes, logs: guest.state().take_log() }
     }
 
     /// Makes the guest's memory the snapshot's.

@@ -47,6 +47,13 @@ impl Snapshot {
         &self.logs
     }
 
+    /// What a run of it logged, with the stacks of errors at the author's places. It reads source maps, which may take
+    /// milliseconds where a bundle is large: for logs that somebody reads, and not for every run.
+    #[must_use]
+    pub fn in_the_authors_places(&self, logs: Vec<LogLine>) -> Vec<LogLine> {
+        self.places.in_logs(logs)
+    }
+
     pub(crate) fn belongs_to(&self, identity: &EngineIdentity) -> bool {
         self.base_image == identity.base_image_bytes()
     }

@@ -194,7 +194,7 @@ async fn run_step(
     let input = EncodedInput::new(&input).map_err(|wrong| wrong.under("/input").to_string())?;
     let report = engine.run(snapshot, RunRequest { input, limits, now: step.now }).await;
     let spent = Spent { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
-    let logs = report.logs;
+    let logs = snapshot.in_the_authors_places(report.logs);
     let outcome = report.outcome.and_then(|outcome| {
         let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
         let rules = HostRules { redirect_origins: &origins, http_localhost: false };

@@ -16,7 +16,7 @@ use crate::{
 use prost::Message as _;
 use semver::Version;
 use serde_json::{Value, json};
-use sluice_model::{Attachment, Bundle, FlowRevision, OutcomeKind, Slot};
+use sluice_model::{Attachment, Bundle, FlowRevision, OutcomeKind, Slot, Slug};
 use std::collections::HashMap;
 use tempfile::TempDir;
 use wire::run_result::Result as How;

@@ -149,6 +149,7 @@ impl Live {
             let trigger = package.manifest.triggers.first().map_or("post-login", |trigger| trigger.as_str());
             done.hint = format!("Next: sluice flow attach FLOW --trigger {trigger} --action {slug}");
         }
+        let mut refused = None;
         for (flow, attachment, pinned) in attached {
             if pinned == version {
                 continue;
@@ -160,10 +161,20 @@ impl Live {
                 version: version.clone(),
                 ..control::PinAttachmentRequest::default()
             };
-            let saved = self.flows.pin_attachment(request).await?.into_inner().saved.unwrap_or_default();
-            done.pinned.push(Pinned { flow, attachment, revision: saved.revision });
+            match self.flows.pin_attachment(request).await {
+                Ok(saved) => {
+                    let revision = saved.into_inner().saved.unwrap_or_default().revision;
+                    done.pinned.push(Pinned { flow, attachment, revision });
+                }
+                // A config that does not fit any more keeps no other flow from the new version.
+                Err(status) => {
+                    let mut error = sluice_api::status::from_status(&status);
+                    error.message = format!("{flow} still runs {slug}@{pinned} at {attachment}: {}", error.message);
+                    refused.get_or_insert(error);
+                }
+            }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     async fn publish(
