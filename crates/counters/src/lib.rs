@@ -1,0 +1,1 @@
+//! Counters and kv: what Actions share between runs, in memory or in Redis.

@@ -1,0 +1,1 @@
+//! Every outgoing byte that a tenant can cause.
