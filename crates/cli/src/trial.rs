@@ -20,7 +20,7 @@ use sluice_model::{
     schema,
     slot::{HostRules, SlotState},
 };
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, NoPorts, RunRequest, Snapshot};
 use std::{path::PathBuf, sync::Arc};
 
 /// The attachment's id in a trial.
@@ -158,7 +158,8 @@ impl Trial {
         let mut slot = SlotState::new(trigger, input.state.clone(), input.context.token.as_ref());
         let (outcome, report) = match EncodedInput::new(&input) {
             Ok(input) => {
-                let report = self.engine.run(&self.snapshot, RunRequest { input, limits, now }).await;
+                let report =
+                    self.engine.run(&self.snapshot, RunRequest { input, limits, now, ports: Arc::new(NoPorts) }).await;
                 (report.outcome.clone().and_then(|outcome| self.judge(outcome, &mut slot)), Some(report))
             }
             Err(invalid) => (Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))), None),

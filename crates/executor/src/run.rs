@@ -26,7 +26,7 @@ use sluice_model::{
     redirect::Origin,
     slot::{HostRules, Lost, SlotAnswer, SlotState},
 };
-use sluice_sandbox::{EncodedInput, Engine, RunReport, RunRequest};
+use sluice_sandbox::{EncodedInput, Engine, NoPorts, RunReport, RunRequest};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -227,7 +227,10 @@ impl Runner {
             let message = format!("the input cannot be handed on: {}: {}", invalid.pointer, invalid.message);
             Failure::new(FailureReason::Internal, message)
         })?;
-        let mut report = self.engine.run(&snapshot, RunRequest { input: encoded, limits, now: None }).await;
+        let mut report = self
+            .engine
+            .run(&snapshot, RunRequest { input: encoded, limits, now: None, ports: Arc::new(NoPorts) })
+            .await;
         report.logs = match execution.include_logs {
             true => snapshot.in_the_authors_places(report.logs),
             // Nobody reads them: source maps are not looked into for every sign-in.

@@ -33,11 +33,10 @@ pub(crate) fn line(level: c_int, write: impl FnOnce(&mut Out)) {
     }
 }
 
-unsafe extern "C" fn log(_: *mut JSContext, _: JSValue, argc: c_int, argv: *mut JSValue, level: c_int) -> JSValue {
+/// Logs values as one line, with spaces between them.
+pub(crate) fn values(level: c_int, values: impl Iterator<Item = Value>) {
     line(level, |out| {
-        for index in 0..usize::try_from(argc).unwrap_or(0) {
-            // SAFETY: the engine gives `argc` values that live for the call.
-            let value = unsafe { Value::share(*argv.add(index)) };
+        for (index, value) in values.enumerate() {
             if index > 0 {
                 out.text(" ");
             }
@@ -47,5 +46,10 @@ unsafe extern "C" fn log(_: *mut JSContext, _: JSValue, argc: c_int, argv: *mut 
             }
         }
     });
+}
+
+unsafe extern "C" fn log(_: *mut JSContext, _: JSValue, argc: c_int, argv: *mut JSValue, level: c_int) -> JSValue {
+    // SAFETY: the engine gives `argc` values that live for the call.
+    values(level, (0..usize::try_from(argc).unwrap_or(0)).map(|index| unsafe { Value::share(*argv.add(index)) }));
     q::JS_UNDEFINED
 }

@@ -1,13 +1,13 @@
 //! What is told of something that was thrown.
 
-use crate::inspect;
 use crate::js::{Value, clear};
 use crate::wire::MAX_REPORT_TEXT;
 use crate::writer::Record;
+use crate::{inspect, web};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// `{name, message, stack}` of an Error, `{value}` with the JSON text of anything else, `{}` of null where memory is so
+/// `{name, message, stack}` of an Error, and `denied` where it says that a capability was denied, `{value}` with the JSON text of anything else, `{}` of null where memory is so
 /// short that no error could be made.
 ///
 /// Reading an Error may run author code (its properties can be getters); what that throws in turn is left out.
@@ -21,6 +21,9 @@ pub(crate) fn describe(thrown: &Value) -> Vec<u8> {
                     record.text(key.to_bytes(), &text.lossy(MAX_REPORT_TEXT));
                 }
             }
+        }
+        if let Some(denied) = web::denial(thrown) {
+            record.text(b"denied", &denied);
         }
         if let Some(stack) = inspect::stack_of(thrown) {
             record.text(b"stack", &stack);

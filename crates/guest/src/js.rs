@@ -3,6 +3,7 @@
 //! Everything takes the one context from [`State`]. A [`Thrown`] means that an exception is pending in it.
 
 use crate::state::State;
+use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -119,6 +120,11 @@ impl Value {
     pub(crate) unsafe fn share(raw: JSValue) -> Value {
         // SAFETY: the caller's promise.
         Value(unsafe { q::JS_DupValue(context(), raw) })
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn truth(truth: bool) -> Value {
+        Value(if truth { q::JS_TRUE } else { q::JS_FALSE })
     }
 
     /// The value as the engine knows it; the reference stays here.
@@ -317,6 +323,14 @@ impl Value {
 pub(crate) fn clear<T>(_: Thrown) -> Result<T, ()> {
     drop(Value::exception());
     Err(())
+}
+
+/// Makes a TypeError pending.
+pub(crate) fn throw(message: &str) -> Thrown {
+    let message = CString::new(message).unwrap_or_default();
+    // SAFETY: the engine copies both texts.
+    unsafe { q::JS_ThrowTypeError(context(), c"%s".as_ptr(), message.as_ptr()) };
+    Thrown
 }
 
 /// An atom of this name, never given back.

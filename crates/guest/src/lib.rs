@@ -8,7 +8,7 @@
 //!
 //! | export | what it does |
 //! | --- | --- |
-//! | `sluice_init()` | makes the runtime and its globals; once, in the base image |
+//! | `sluice_init()` | makes the runtime and its globals, the web's APIs among them ([`web`]); once, in the base image |
 //! | `sluice_intern(ptr, len)` | takes the table of key names, one a line, as atoms; once, in the base image |
 //! | `sluice_alloc(len) -> ptr` | a zeroed buffer for the host to write to |
 //! | `sluice_free(ptr, len)` | wipes and gives it back |
@@ -17,6 +17,7 @@
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
 //! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
 //! | `sluice_run(ptr, len, last) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]); `last` is 1 where the memory ends with this run |
+//! | `sluice_resume(ptr, len) -> report` | hands over answers that `execute` waits for, and the time that has passed ([`run`]) |
 //!
 //! Imports, all synchronous: [`host`]. A report packs a status, a length and an address ([`wire::pack`]); what lies there
 //! is a tagged value.
@@ -45,15 +46,18 @@ mod host;
 mod inspect;
 mod js;
 mod modules;
+mod native;
 mod promise;
 mod reader;
 mod run;
 mod state;
+mod web;
 #[allow(dead_code, reason = "each side of the wire uses a part of it")]
 #[path = "../../sandbox/src/codec/wire.rs"]
 mod wire;
 mod writer;
 
+use crate::run::After;
 use crate::state::State;
 use core::panic::PanicInfo;
 
@@ -136,7 +140,17 @@ pub extern "C" fn sluice_collect() {
 /// `ptr` and `len` are the static input buffer, or one of [`sluice_alloc`], holding one tagged value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sluice_run(ptr: *const u8, len: usize, last: u32) -> u64 {
-    let after = if last == 0 { run::After::GoOn } else { run::After::End };
+    let after = if last == 0 { After::GoOn } else { After::End };
     // SAFETY: the caller's promise.
     run::run(unsafe { core::slice::from_raw_parts(ptr, len) }, after)
+}
+
+/// Goes on with a run that waits.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`] with the answers of calls ([`wire`]), or the length is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_resume(ptr: *const u8, len: usize) -> u64 {
+    // SAFETY: the caller's promise; an empty slice needs no place of its own.
+    run::resume(if len == 0 { &[] } else { unsafe { core::slice::from_raw_parts(ptr, len) } })
 }

@@ -88,7 +88,7 @@ fn evaluate(entry: usize) -> u64 {
         match promise::settle(evaluated) {
             Ok(Settled::Fulfilled(_)) => {}
             Ok(Settled::Rejected(error)) => return thrown(&error),
-            Ok(Settled::Pending) => return report(wire::STATUS_NEVER_SETTLED, Vec::new()),
+            Ok(Settled::Pending(_)) => return report(wire::STATUS_NEVER_SETTLED, Vec::new()),
             Err(stop) => return report(wire::STATUS_STOPPED, failure::describe(&stop)),
         }
         let namespace = Value::take(q::JS_GetModuleNamespace(context(), definition));

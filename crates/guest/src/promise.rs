@@ -11,7 +11,7 @@ use rquickjs_sys as q;
 pub(crate) enum Settled {
     Fulfilled(Value),
     Rejected(Value),
-    Pending,
+    Pending(Value),
 }
 
 /// Follows rejections from here on.
@@ -23,8 +23,11 @@ pub(crate) unsafe fn track(runtime: *mut JSRuntime) {
     unsafe { q::JS_SetHostPromiseRejectionTracker(runtime, Some(on_rejection), core::ptr::null_mut()) }
 }
 
+/// What running jobs comes to: the error is the exception that stopped the run.
+pub(crate) type Jobs = Result<(), Value>;
+
 /// Runs jobs until none is left. The error is the exception that stopped the run.
-pub(crate) fn run_jobs() -> Result<(), Value> {
+pub(crate) fn run_jobs() -> Jobs {
     let mut at: *mut JSContext = core::ptr::null_mut();
     loop {
         // SAFETY: plain call with a place for the answer.
@@ -58,32 +61,33 @@ pub(crate) fn settle(value: Value) -> Result<Settled, Value> {
         Err(Thrown) => return Ok(Settled::Rejected(Value::exception())),
     };
     run_jobs()?;
+    Ok(look(promise))
+}
+
+/// How a promise stands; a value that is none stands for itself.
+pub(crate) fn look(promise: Value) -> Settled {
     // SAFETY: plain calls; the result of a promise is a reference of ours.
-    let settled = unsafe {
-        match q::JS_PromiseState(context(), promise.raw()) {
-            q::JSPromiseStateEnum_JS_PROMISE_PENDING => Settled::Pending,
-            q::JSPromiseStateEnum_JS_PROMISE_FULFILLED => {
-                match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
-                    Ok(value) => Settled::Fulfilled(value),
-                    Err(Thrown) => Settled::Rejected(Value::exception()),
-                }
-            }
-            q::JSPromiseStateEnum_JS_PROMISE_REJECTED => {
-                match Value::take(q::JS_PromiseResult(context(), promise.raw())) {
-                    Ok(value) => Settled::Rejected(value),
-                    Err(Thrown) => Settled::Rejected(Value::exception()),
-                }
-            }
-            _ => return Ok(Settled::Fulfilled(promise)),
-        }
+    let result = |promise: &Value| unsafe { Value::take(q::JS_PromiseResult(context(), promise.raw())) };
+    // SAFETY: looks at the promise only.
+    let settled = match unsafe { q::JS_PromiseState(context(), promise.raw()) } {
+        q::JSPromiseStateEnum_JS_PROMISE_PENDING => return Settled::Pending(promise),
+        q::JSPromiseStateEnum_JS_PROMISE_FULFILLED => match result(&promise) {
+            Ok(value) => Settled::Fulfilled(value),
+            Err(Thrown) => Settled::Rejected(Value::exception()),
+        },
+        q::JSPromiseStateEnum_JS_PROMISE_REJECTED => match result(&promise) {
+            Ok(value) => Settled::Rejected(value),
+            Err(Thrown) => Settled::Rejected(Value::exception()),
+        },
+        _ => return Settled::Fulfilled(promise),
     };
     let address = promise.address();
     State::get().rejections.borrow_mut().retain(|(rejected, _)| rejected.address() != address);
-    Ok(settled)
+    settled
 }
 
 /// A promise for an object with a `then` that is no promise of the engine's own; anything else as it is.
-fn adopt(value: Value) -> Result<Value, Thrown> {
+pub(crate) fn adopt(value: Value) -> Result<Value, Thrown> {
     // SAFETY: plain calls. The two functions of the capability are references of ours.
     unsafe {
         if !value.is_object() || q::JS_IsPromise(value.raw()) {

@@ -5,7 +5,7 @@ use crate::promise::{self, Settled};
 use crate::reader::Reader;
 use crate::state::State;
 use crate::writer::{self, Stop};
-use crate::{failure, host, wire};
+use crate::{failure, host, web, wire};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 
@@ -55,13 +55,14 @@ pub(crate) fn run(input: &[u8], after: After) -> u64 {
     state.enter();
     state.log_open.set(true);
     state.rejections.take();
+    state.after.set(after);
     let called = Reader::new(input).value().and_then(|input| {
         let called = state.execute.borrow().call(&Value::UNDEFINED, &[&input]);
         after.leave(input);
         called
     });
-    let settled = match called {
-        Ok(value) => promise::settle(value),
+    let settled = match called.and_then(promise::adopt) {
+        Ok(promise) => go_on(promise),
         Err(Thrown) => {
             let thrown = Value::exception();
             if thrown.is_uncatchable() {
@@ -72,10 +73,38 @@ pub(crate) fn run(input: &[u8], after: After) -> u64 {
             }
         }
     };
+    end(settled)
+}
+
+/// Goes on with a run that waits: hands over the answers that came, and does what is due.
+pub(crate) fn resume(answers: &[u8]) -> u64 {
+    let state = State::get();
+    state.enter();
+    let promise = state.pending.replace(Value::UNDEFINED);
+    end(web::settle(answers).and_then(|()| go_on(promise)))
+}
+
+/// Runs jobs, and the callbacks of timers that are due, until there are none or the promise is settled.
+fn go_on(mut promise: Value) -> Result<Settled, Value> {
+    promise::run_jobs()?;
+    loop {
+        match promise::look(promise) {
+            Settled::Pending(pending) => promise = pending,
+            settled => return Ok(settled),
+        }
+        if !web::fire_next()? {
+            return Ok(Settled::Pending(promise));
+        }
+    }
+}
+
+/// Reports what has become of the run.
+fn end(settled: Result<Settled, Value>) -> u64 {
+    let state = State::get();
     let report = match settled {
         Ok(Settled::Fulfilled(value)) => {
             let written = writer::outcome(&value);
-            after.leave(value);
+            state.after.get().leave(value);
             match written {
                 Ok(bytes) => report(wire::STATUS_OK, bytes),
                 Err(Stop::Refused(refusal)) => report(wire::STATUS_REFUSED, refusal),
@@ -83,7 +112,15 @@ pub(crate) fn run(input: &[u8], after: After) -> u64 {
             }
         }
         Ok(Settled::Rejected(error)) => thrown(&error),
-        Ok(Settled::Pending) => report(wire::STATUS_NEVER_SETTLED, Vec::new()),
+        Ok(Settled::Pending(promise)) => {
+            let next = web::next_timer();
+            if next.is_some() || state.calls.get() > 0 {
+                state.pending.replace(promise);
+                return report(wire::STATUS_WAITING, next.unwrap_or(f64::NAN).to_le_bytes().to_vec());
+            }
+            state.after.get().leave(promise);
+            report(wire::STATUS_NEVER_SETTLED, Vec::new())
+        }
         Err(stop) => return self::report(wire::STATUS_STOPPED, failure::describe(&stop)),
     };
     promise::report_rejections();

@@ -1,7 +1,9 @@
 //! What the glue keeps: the engine, the function to run, and what it took before an Action could change it.
 
 use crate::js::{self, Value};
-use crate::{console, heap, host, promise};
+use crate::run::After;
+use crate::web::Web;
+use crate::{console, heap, host, promise, web};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::{c_int, c_void};
@@ -26,6 +28,14 @@ pub(crate) struct State {
     pub(crate) keys: RefCell<Vec<JSAtom>>,
     /// Promises that were rejected while nobody listened, with their reasons, in order.
     pub(crate) rejections: RefCell<Vec<(Value, Value)>>,
+    /// What `execute` returned, while it is pending.
+    pub(crate) pending: RefCell<Value>,
+    /// What becomes of the memory after the run.
+    pub(crate) after: Cell<After>,
+    /// Calls of the host that are under way.
+    pub(crate) calls: Cell<u32>,
+    /// What the scripts of the base image have for the glue.
+    pub(crate) web: Web,
     /// Whether the host takes more lines for the log.
     pub(crate) log_open: Cell<bool>,
     /// `toJSON`, `valueOf` and `then`.
@@ -71,6 +81,10 @@ impl State {
                 execute: RefCell::new(Value::UNDEFINED),
                 keys: RefCell::new(Vec::new()),
                 rejections: RefCell::new(Vec::new()),
+                pending: RefCell::new(Value::UNDEFINED),
+                after: Cell::new(After::GoOn),
+                calls: Cell::new(0),
+                web: Web::NONE,
                 log_open: Cell::new(true),
                 to_json: q::JS_ATOM_NULL,
                 value_of: q::JS_ATOM_NULL,
@@ -92,6 +106,7 @@ impl State {
             state.for_each = taken.for_each;
             state.plain_classes = taken.plain_classes;
             state.boxed_classes = taken.boxed_classes;
+            state.web = web::install();
         }
     }
 
@@ -147,7 +162,7 @@ impl Taken {
     }
 }
 
-/// The language, as the engine has it. `performance` is left out: its clock would start with the base image.
+/// The language, as the engine has it. `performance` is the scripts' own: this one's clock would start with the base image.
 unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
     // SAFETY: plain calls on a runtime that lives on.
     unsafe {

@@ -2,9 +2,10 @@
 //!
 //! Source: DESIGN "Outbound HTTP". `crates/egress` does the sending; the sandbox hands requests and answers on.
 
-use crate::decode::words;
+use crate::{Invalid, decode::words};
 use serde::{Deserialize, Serialize};
-use url::Url;
+use std::{fmt, net::Ipv4Addr};
+use url::{Host, Url};
 
 /// Requests that one run may make.
 pub const MAX_FETCHES: u32 = 5;
@@ -64,6 +65,68 @@ words! {
         Canceled = "canceled",
         /// Too much is under way: for the tenant, or in the whole process.
         Overloaded = "overloaded",
+    }
+}
+
+/// A host that a version may send to: one name or address, or every name under a domain. Matched against the host of a URL
+/// that was parsed by the web's rules, so that each host has one spelling.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct HostPattern {
+    /// The host; for a pattern the domain behind `*.`.
+    host: String,
+    /// Whether it is every name under it, and not it.
+    under: bool,
+}
+
+impl HostPattern {
+    /// Takes `api.example.com`, `192.0.2.7`, `[2001:db8::1]`, or `*.example.com`, which is every name under the domain at any
+    /// depth and not the domain. At most 253 bytes, in the spelling of a parsed URL: lower case, ASCII, no port, no dot at
+    /// the end. The error says so; its pointer is empty.
+    pub fn parse(text: &str) -> Result<HostPattern, Invalid> {
+        let under = text.strip_prefix("*.");
+        let host = under.unwrap_or(text);
+        let fits = match Host::parse(host) {
+            Ok(Host::Domain(name)) => {
+                let labelled = host.len() <= 253 && host.split('.').all(|label| (1..=63).contains(&label.len()));
+                name == host && labelled && !host.contains('*') && (under.is_none() || host.contains('.'))
+            }
+            Ok(address) => under.is_none() && address.to_string() == host,
+            Err(_) => false,
+        };
+        if fits {
+            return Ok(HostPattern { host: host.to_owned(), under: under.is_some() });
+        }
+        let shown: String = text.chars().take(80).collect();
+        Err(Invalid::here(format!(
+            "{shown:?} is not a host such as api.example.com or *.example.com (lower case, ASCII, no scheme, port or path)"
+        )))
+    }
+
+    /// The host of this URL and no other, as for a URL in a config that grants its host; `None` where it has none, or one
+    /// that [`HostPattern::parse`] does not take.
+    pub fn of_url(url: &Url) -> Option<HostPattern> {
+        HostPattern::parse(url.host_str()?).ok().filter(|pattern| !pattern.under)
+    }
+
+    /// Whether it takes `host`, which is what [`Url::host_str`] says. An address is taken only where it is written out.
+    pub fn matches(&self, host: &str) -> bool {
+        if !self.under {
+            return self.host == host;
+        }
+        let name = host.strip_suffix(self.host.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        name.is_some_and(|name| !name.is_empty()) && !host.starts_with('[') && host.parse::<Ipv4Addr>().is_err()
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.under { "*." } else { "" }, self.host)
+    }
+}
+
+impl fmt::Debug for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
     }
 }
 

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use sluice_model::{Bundle, BundleModule, Limits};
 use sluice_sandbox::probe::{EmptyModule, Reused, engine_no_op};
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, NoPorts, RunRequest, Snapshot};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -157,7 +157,12 @@ async fn bench() {
     println!("{:56} {:>9} {:>9}", "microseconds a call, median round", "CPU", "wall");
 
     let make = async |code: &str| Arc::new(engine.snapshot(&bundle(code)).await.unwrap());
-    let request = || RunRequest { input: encoded.clone(), limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 }, now: None };
+    let request = || RunRequest {
+        input: encoded.clone(),
+        limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 },
+        now: None,
+        ports: Arc::new(NoPorts),
+    };
     let run = async |snapshot: &Arc<Snapshot>| {
         let report = engine.run(snapshot, request()).await;
         assert!(report.outcome.is_ok(), "{report:?}");

@@ -6,6 +6,7 @@ use crate::config::MAX_PAGES;
 use crate::engine::{EngineError, EngineIdentity};
 use crate::guest::{Exports, Guest, RunState, World};
 use crate::meter::Meter;
+use crate::port::NoPorts;
 use crate::rewrite::{self, Contents, Facts};
 use crate::{cache, guest, modules};
 use sluice_model::{Bundle, BundleModule};
@@ -152,7 +153,7 @@ fn build(engine: &wasmtime::Engine, facts: &Facts) -> Result<Image, EngineError>
 /// The memory of an engine that is initialised and idle, and where its input buffer is.
 async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), EngineError> {
     const A_DAY: Duration = Duration::from_secs(86_400);
-    let mut guest = Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen).await?;
+    let mut guest = Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen, Arc::new(NoPorts)).await?;
     guest.init(KEYS).await?;
     let path = WARM_UP_PATH.to_owned();
     let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };

@@ -1,9 +1,11 @@
 //! One guest: a store with its limits, what it may ask of the host, and the calls into it.
 
 use crate::base::Ready;
+use crate::calls::{Begun, Calls, Reply};
 use crate::codec::wire;
 use crate::config::TABLE_ELEMENTS;
 use crate::meter::{Meter, Stop};
+use crate::port::Ports;
 use sluice_model::limits::MAX_LOG_BYTES;
 use sluice_model::{LogLevel, LogLine};
 use std::sync::Arc;
@@ -34,6 +36,13 @@ pub(crate) enum World {
     Live(Option<f64>),
 }
 
+impl World {
+    /// The real one, with its clock at `now` where there is one.
+    pub(crate) fn at(now: Option<jiff::Timestamp>) -> World {
+        World::Live(now.map(|now| now.as_microsecond() as f64))
+    }
+}
+
 /// The clock while a top level is evaluated: 2026-01-01T00:00:00Z.
 const FROZEN_NOW_US: f64 = 1_767_225_600_000_000.0;
 
@@ -47,9 +56,17 @@ pub(crate) struct RunState {
     world: World,
     random: Random,
     log: Log,
+    calls: Calls,
+    /// The answer of a call that the guest takes next.
+    ready: Option<Reply>,
 }
 
 impl RunState {
+    /// The calls of the host.
+    pub(crate) fn calls(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
+
     /// Whether the guest was denied memory, ever.
     pub(crate) fn met_memory_limit(&self) -> bool {
         self.memory.denied
@@ -91,6 +108,19 @@ struct Random {
 }
 
 impl Random {
+    /// Fills it; false where the system has none.
+    fn fill(place: &mut [u8]) -> bool {
+        let mut filled = 0;
+        while filled < place.len() {
+            match rustix::rand::getrandom(&mut place[filled..], rustix::rand::GetRandomFlags::empty()) {
+                Ok(got) if got > 0 => filled += got,
+                Err(rustix::io::Errno::INTR) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// A number, 0 <= x < 1, with 53 random bits.
     fn next(&mut self) -> f64 {
         const FETCH_BYTES: usize = 256;
@@ -157,10 +187,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunSt
         i32::from(caller.data().meter.stopped().is_some())
     })?;
     linker.func_wrap("sluice", "log", |mut caller: Caller<'_, RunState>, level: i32, ptr: u32, len: u32| {
-        let Some(memory) = caller.get_export("memory").and_then(wasmtime::Extern::into_memory) else { return 0 };
-        let (bytes, state) = memory.data_and_store_mut(&mut caller);
-        let start = ptr as usize;
-        let Some(text) = start.checked_add(len as usize).and_then(|end| bytes.get(start..end)) else { return 0 };
+        let Some((bytes, state)) = memory_and_state(&mut caller) else { return 0 };
+        let Some(text) = place(ptr, len).and_then(|place| bytes.get(place)) else { return 0 };
         let level = match level {
             0 => LogLevel::Debug,
             1 => LogLevel::Info,
@@ -169,7 +197,64 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunSt
         };
         i32::from(state.log.push(level, &String::from_utf8_lossy(text)))
     })?;
+    linker.func_wrap("sluice", "now", |caller: Caller<'_, RunState>| match caller.data().world {
+        World::Frozen => 0.0,
+        World::Live(_) => caller.data().meter.wall().as_micros() as f64 / 1_000.0,
+    })?;
+    linker.func_wrap("sluice", "frozen", |caller: Caller<'_, RunState>| {
+        i32::from(matches!(caller.data().world, World::Frozen))
+    })?;
+    linker.func_wrap("sluice", "entropy", |mut caller: Caller<'_, RunState>, ptr: u32, len: u32| {
+        let Some((bytes, state)) = memory_and_state(&mut caller) else { return 0 };
+        match place(ptr, len).and_then(|place| bytes.get_mut(place)) {
+            Some(place) if matches!(state.world, World::Live(_)) => i32::from(Random::fill(place)),
+            _ => 0,
+        }
+    })?;
+    linker.func_wrap(
+        "sluice",
+        "start",
+        |mut caller: Caller<'_, RunState>, kind: u32, meta: u32, meta_len: u32, body: u32, body_len: u32| {
+            let Some((bytes, state)) = memory_and_state(&mut caller) else { return 0 };
+            let meta = place(meta, meta_len).and_then(|place| bytes.get(place)).unwrap_or_default();
+            let body = if body == 0 { None } else { place(body, body_len).and_then(|place| bytes.get(place)) };
+            match state.calls.start(kind, meta, body) {
+                Begun::Pending(id) => u64::from(id),
+                Begun::Answered(reply) => {
+                    // Replies are bounded far below 2 GiB.
+                    let lens = (reply.meta.len() as u64) << 32 | reply.body.as_ref().map_or(0, |b| b.len() as u64 + 1);
+                    state.ready = Some(reply);
+                    1 << 63 | lens
+                }
+            }
+        },
+    )?;
+    linker.func_wrap("sluice", "take", |mut caller: Caller<'_, RunState>, ptr: u32| {
+        let Some((bytes, state)) = memory_and_state(&mut caller) else { return };
+        let Some(reply) = state.ready.take() else { return };
+        let body = reply.body.unwrap_or_default();
+        if let Some(place) = bytes.get_mut(ptr as usize..).and_then(|b| b.get_mut(..reply.meta.len() + body.len())) {
+            let (meta_place, body_place) = place.split_at_mut(reply.meta.len());
+            meta_place.copy_from_slice(reply.meta.as_bytes());
+            body_place.copy_from_slice(&body);
+        }
+    })?;
+    linker.func_wrap("sluice", "cancel", |mut caller: Caller<'_, RunState>, id: u32| {
+        i32::from(caller.data_mut().calls.cancel(id))
+    })?;
     Ok(linker)
+}
+
+/// The guest's memory, and what the store holds.
+fn memory_and_state<'a>(caller: &'a mut Caller<'_, RunState>) -> Option<(&'a mut [u8], &'a mut RunState)> {
+    let memory = caller.get_export("memory").and_then(wasmtime::Extern::into_memory)?;
+    Some(memory.data_and_store_mut(caller))
+}
+
+/// Bytes that the guest names.
+fn place(ptr: u32, len: u32) -> Option<std::ops::Range<usize>> {
+    let start = ptr as usize;
+    Some(start..start.checked_add(len as usize)?)
 }
 
 /// The exports of the engine, looked up once.
@@ -184,6 +269,7 @@ pub(crate) struct Exports {
     unload: ModuleExport,
     collect: ModuleExport,
     run: ModuleExport,
+    resume: ModuleExport,
 }
 
 impl Exports {
@@ -201,6 +287,7 @@ impl Exports {
             unload: find("sluice_unload")?,
             collect: find("sluice_collect")?,
             run: find("sluice_run")?,
+            resume: find("sluice_resume")?,
         })
     }
 }
@@ -222,10 +309,22 @@ pub(crate) struct Answer {
 }
 
 impl<'a> Guest<'a> {
-    /// A fresh guest; the meter is the run's.
-    pub(crate) async fn new(ready: &'a Ready, meter: Arc<Meter>, world: World) -> wasmtime::Result<Guest<'a>> {
-        let state =
-            RunState { meter, memory: MemoryLimit::default(), world, random: Random::default(), log: Log::default() };
+    /// A fresh guest; the meter and the ports are the run's.
+    pub(crate) async fn new(
+        ready: &'a Ready,
+        meter: Arc<Meter>,
+        world: World,
+        ports: Arc<dyn Ports>,
+    ) -> wasmtime::Result<Guest<'a>> {
+        let state = RunState {
+            meter,
+            memory: MemoryLimit::default(),
+            world,
+            random: Random::default(),
+            log: Log::default(),
+            calls: Calls::new(ports),
+            ready: None,
+        };
         let mut store = Store::new(ready.pre.module().engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(FIRST_TICKS);
@@ -339,6 +438,13 @@ impl<'a> Guest<'a> {
             _ => self.put(input).await?,
         };
         Ok(Answer::new(self.call(&self.exports.run, (at, len, u32::from(last))).await?))
+    }
+
+    /// Goes on with a run that waits, with the answers of calls as [`Calls::answers`] lays them out; none where only time has
+    /// passed.
+    pub(crate) async fn resume(&mut self, answers: &[u8]) -> wasmtime::Result<Answer> {
+        let (at, len) = if answers.is_empty() { (0, 0) } else { self.put(answers).await? };
+        Ok(Answer::new(self.call(&self.exports.resume, (at, len)).await?))
     }
 }
 

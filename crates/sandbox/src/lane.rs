@@ -3,10 +3,11 @@
 //! Almost every Action ends within a millisecond, and a hand-over to another thread would cost it more than it uses. So a
 //! run is polled on the calling worker until it has used two milliseconds of its processor; what is still running then goes on
 //! as a task of a small second runtime, whose threads give way to all others. `while (true) {}` costs its neighbours 2 ms, once.
+//! A run that waits for the host stays with its caller meanwhile, and holds no thread.
 //! Source: DESIGN "Serving", with what was measured.
 
 use crate::meter::{Meter, Metered};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +51,8 @@ impl Lane {
             .thread_name("sluice-slow")
             // Each run yields at every tick; looking at the queue after each poll lets them take turns.
             .event_interval(1)
+            // A run that waits there, for the host or for a timer of its own, is woken there.
+            .enable_all()
             .on_thread_start(give_way)
             .build()?;
         Ok(Lane { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -62,21 +65,35 @@ impl Lane {
         meter: &Arc<Meter>,
     ) -> Result<T, Cut> {
         let mut work = Metered::new(work, meter.clone());
-        loop {
-            let yields = meter.yields();
-            // Whatever wakes this poll finds the work in the slow lane, which polls it anew.
-            if let Poll::Ready(done) = pin!(&mut work).poll(&mut Context::from_waker(Waker::noop())) {
-                return Ok(done);
+        let patience = (meter.deadline() + WALL_GRACE).into();
+        // Whether it waits for something else than its turn: only then somebody has to wake it.
+        let mut waits = false;
+        let here = poll_fn(|context| {
+            loop {
+                let yields = meter.yields();
+                let mut nobody = Context::from_waker(Waker::noop());
+                let polled = pin!(&mut work).poll(if waits { context } else { &mut nobody });
+                if let Poll::Ready(done) = polled {
+                    return Poll::Ready(Some(done));
+                }
+                let gave_way = meter.yields() != yields;
+                // The epoch ticks by the clock. A run that was only kept from its processor meanwhile has used no time of its
+                // neighbours', and must not be sent where it would starve for that.
+                if gave_way && meter.cpu_us() >= FAST_LANE_CPU_US {
+                    return Poll::Ready(None);
+                }
+                if !gave_way && waits {
+                    return Poll::Pending;
+                }
+                waits = !gave_way;
             }
-            // The epoch ticks by the clock. A run that was only kept from its processor meanwhile has used no time of its
-            // neighbours', and must not be sent where it would starve for that. One that waits for something else than
-            // its turn would only be asked again in vain.
-            if meter.yields() == yields || meter.cpu_us() >= FAST_LANE_CPU_US {
-                break;
-            }
+        });
+        match tokio::time::timeout_at(patience, here).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => {}
+            Err(_) => return Err(Cut::Wall),
         }
         let mut task = CutOnDrop(self.handle.spawn(work));
-        let patience = (meter.deadline() + WALL_GRACE).into();
         match tokio::time::timeout_at(patience, &mut task.0).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(_)) => Err(Cut::Lost),

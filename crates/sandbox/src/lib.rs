@@ -11,6 +11,7 @@
 //! - Limits on CPU, wall time, memory, outcome and logs each end a run with a reason of their own ([`RunReport`]).
 //! - Values cross as tagged bytes (`codec`); what comes out is checked here byte by byte, since an Action may have corrupted
 //!   its guest. Whatever it does, it does to a memory that nobody else reads.
+//! - What a run asks of the host (HTTP, secrets, counters, kv) goes through its [`Ports`]; while it waits it costs no thread.
 //! - What does not end within two milliseconds moves to a slow lane (`lane`), so that it costs its neighbours nothing.
 //!
 //! # What it leaves to others
@@ -27,6 +28,7 @@
 
 mod base;
 mod cache;
+mod calls;
 mod codec;
 mod config;
 mod delta;
@@ -36,6 +38,7 @@ mod guest;
 mod lane;
 mod meter;
 mod modules;
+mod port;
 #[cfg(feature = "probe")]
 pub mod probe;
 mod rewrite;
@@ -44,5 +47,6 @@ mod snapshot;
 
 pub use codec::EncodedInput;
 pub use engine::{Engine, EngineError, EngineIdentity, EngineOptions};
+pub use port::{Answer, NoPorts, Ports, Refusal};
 pub use run::{RunReport, RunRequest};
 pub use snapshot::{Snapshot, SnapshotError};

@@ -64,6 +64,11 @@ impl Meter {
         self.yields.load(Ordering::Relaxed)
     }
 
+    /// When the run began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// When the run must be over by the clock.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

@@ -8,6 +8,7 @@ use crate::codec::{EncodedInput, wire};
 use crate::engine::Engine;
 use crate::guest::{Guest, World};
 use crate::meter::Meter;
+use crate::port::NoPorts;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl EmptyModule {
 /// wasmtime's.
 pub async fn engine_no_op(engine: &Engine) -> Result<u32> {
     let base = &engine.shared().base;
-    Guest::new(&base.serving, unlimited(), World::Live(None)).await?.input_area().await
+    Guest::new(&base.serving, unlimited(), World::Live(None), Arc::new(NoPorts)).await?.input_area().await
 }
 
 /// An Action in one instance that is never restored.
@@ -89,7 +90,7 @@ impl Reused {
     pub async fn run(&mut self, input: &EncodedInput) -> Result<usize> {
         if self.runs.is_multiple_of(RUNS_AN_INSTANCE) {
             self.guest = None;
-            let mut guest = Guest::new(&self.base.serving, unlimited(), World::Live(None)).await?;
+            let mut guest = Guest::new(&self.base.serving, unlimited(), World::Live(None), Arc::new(NoPorts)).await?;
             guest.grow_to(self.snapshot.delta.pages())?;
             if !self.snapshot.delta.apply(guest.memory_mut()) {
                 return Err(Error::msg("the snapshot does not fit"));

@@ -1,6 +1,7 @@
 //! Making a snapshot and running it.
 
 use crate::base::Base;
+use crate::calls::Calls;
 use crate::codec::decode::{DecodeError, decode};
 use crate::codec::{EncodedInput, wire};
 use crate::delta::Delta;
@@ -10,13 +11,14 @@ use crate::guest::{Answer, Guest, World};
 use crate::lane::Cut;
 use crate::meter::{Meter, Stop};
 use crate::modules;
+use crate::port::{NoPorts, Ports};
 use crate::snapshot::Snapshot;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sluice_model::limits::{MAX_BUNDLE_BYTES, MAX_CPU_MS, MAX_OUTCOME_BYTES, MAX_WALL_MS, MEMORY_BYTES};
 use sluice_model::{Bundle, Failure, FailureReason, Invalid, Limits, LogLine, Outcome};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
@@ -36,8 +38,10 @@ pub struct RunRequest {
     pub input: EncodedInput,
     /// What it may use. The caller has clipped the wall limit to what is left of the slot's budget and of its own deadline.
     pub limits: Limits,
-    /// Where the clock stands still for this run; `None` is the real clock.
+    /// Where the clock stands still for this run; `None` is the real clock. Timers and `performance.now()` go on all the same.
     pub now: Option<Timestamp>,
+    /// What it may ask of the host.
+    pub ports: Arc<dyn Ports>,
 }
 
 /// What became of a run.
@@ -90,9 +94,9 @@ impl Engine {
     ///
     /// The report always comes; every way to fail is in its outcome.
     pub async fn run(&self, snapshot: &Arc<Snapshot>, request: RunRequest) -> RunReport {
-        let RunRequest { input, limits, now } = request;
+        let RunRequest { input, limits, now, ports } = request;
         let meter = meter(limits);
-        let ended = self.run_metered(snapshot, input, limits, now, &meter).await;
+        let ended = self.run_metered(snapshot, input, limits, World::at(now), ports, &meter).await;
         let ended = ended.unwrap_or_else(|failure| Ended { outcome: Err(failure), memory_bytes: 0, logs: Vec::new() });
         RunReport {
             outcome: ended.outcome,
@@ -108,7 +112,8 @@ impl Engine {
         snapshot: &Arc<Snapshot>,
         input: EncodedInput,
         limits: Limits,
-        now: Option<Timestamp>,
+        world: World,
+        ports: Arc<dyn Ports>,
         meter: &Arc<Meter>,
     ) -> Result<Ended, Failure> {
         let shared = self.shared();
@@ -117,9 +122,8 @@ impl Engine {
         }
         let permit = permit(&shared.runs, meter).await?;
         let run = Run { base: shared.base.clone(), snapshot: snapshot.clone(), limits, meter: meter.clone() };
-        let world = World::Live(now.map(|now| now.as_microsecond() as f64));
         let work = async move {
-            let ended = run.execute(&input, world).await;
+            let ended = run.execute(&input, world, ports).await;
             // The slot is free once the guest is gone, and not before.
             drop(permit);
             ended
@@ -174,7 +178,7 @@ async fn evaluate(
     permit: OwnedSemaphorePermit,
 ) -> Result<Snapshot, Failure> {
     let judge = Judge { limits: PUBLISH_LIMITS, meter: &meter, places: &places };
-    let mut guest = match Guest::new(&base.evaluating, meter.clone(), World::Frozen).await {
+    let mut guest = match Guest::new(&base.evaluating, meter.clone(), World::Frozen, Arc::new(NoPorts)).await {
         Ok(guest) => guest,
         Err(error) => return Err(judge.trap(false, &error)),
     };
@@ -212,9 +216,9 @@ struct Run {
 }
 
 impl Run {
-    async fn execute(&self, input: &EncodedInput, world: World) -> Ended {
+    async fn execute(&self, input: &EncodedInput, world: World, ports: Arc<dyn Ports>) -> Ended {
         let judge = Judge { limits: self.limits, meter: &self.meter, places: &self.snapshot.places };
-        let mut guest = match Guest::new(&self.base.serving, self.meter.clone(), world).await {
+        let mut guest = match Guest::new(&self.base.serving, self.meter.clone(), world, ports).await {
             Ok(guest) => guest,
             Err(error) => return Ended { outcome: Err(judge.trap(false, &error)), memory_bytes: 0, logs: Vec::new() },
         };
@@ -222,16 +226,42 @@ impl Run {
             Ok(()) => guest.run(input.as_bytes(), self.base.input_area, true).await,
             Err(error) => Err(error),
         };
+        let answer = match answer {
+            Ok(answer) if answer.status == wire::STATUS_WAITING => self.wait(&mut guest, answer).await,
+            answer => answer.map(Some),
+        };
         let denied = guest.state().met_memory_limit();
         let outcome = match answer {
             Err(error) => Err(judge.trap(denied, &error)),
-            Ok(answer) if answer.status == wire::STATUS_OK && self.meter.stopped().is_none() => {
+            Ok(None) => Err(judge.waited(guest.state().calls())),
+            Ok(Some(_)) if let Some(what) = guest.state().calls().unavailable() => {
+                Err(Failure::new(FailureReason::Unavailable, what))
+            }
+            Ok(Some(answer)) if answer.status == wire::STATUS_OK && self.meter.stopped().is_none() => {
                 outcome(guest.bytes(answer)).map_err(Failure::invalid_outcome)
             }
-            Ok(answer) => Err(judge.failure(&guest, answer, denied)),
+            Ok(Some(answer)) => Err(judge.failure(&guest, answer, denied)),
         };
         let memory_bytes = guest.memory().len() as u64;
         Ended { outcome, memory_bytes, logs: guest.state().take_log() }
+    }
+
+    /// Waits with a run for the host, or for its timers, until it waits no more; nothing where its time by the clock is over.
+    async fn wait(&self, guest: &mut Guest<'_>, mut answer: Answer) -> wasmtime::Result<Option<Answer>> {
+        while answer.status == wire::STATUS_WAITING {
+            let timer =
+                guest.bytes(answer).and_then(|bytes| bytes.try_into().ok()).map_or(f64::NAN, f64::from_le_bytes);
+            let deadline = self.meter.deadline();
+            // A timer past the deadline, or none, has no time that matters.
+            let due = Duration::try_from_secs_f64(timer / 1_000.0).ok().map(|since| self.meter.started() + since);
+            let due = due.map_or(deadline, |due| due.min(deadline));
+            let answers = tokio::time::timeout_at(due.into(), guest.state().calls().answers()).await;
+            if answers.is_err() && Instant::now() >= deadline {
+                return Ok(None);
+            }
+            answer = guest.resume(&answers.unwrap_or_default()).await?;
+        }
+        Ok(Some(answer))
     }
 
     /// Makes the guest's memory the snapshot's.
@@ -278,6 +308,9 @@ impl Judge<'_> {
                 let at = failure::thrown(FailureReason::MemoryLimit, &record, self.places);
                 Failure { message: memory_limit().message, ..at }
             }
+            wire::STATUS_THREW if record.get("denied").is_some() => {
+                failure::thrown(FailureReason::CapabilityDenied, &record, self.places)
+            }
             wire::STATUS_THREW => failure::thrown(FailureReason::Threw, &record, self.places),
             wire::STATUS_NEVER_SETTLED if denied_memory => memory_limit(),
             wire::STATUS_NEVER_SETTLED => {
@@ -297,6 +330,16 @@ impl Judge<'_> {
                 Failure::new(FailureReason::Internal, "the engine gave an answer that is not known")
             }
         }
+    }
+
+    /// Its time was over while it waited.
+    fn waited(&self, calls: &mut Calls) -> Failure {
+        let failure = limit(Stop::Wall, self.limits);
+        let mut what: Vec<&str> = calls.pending().collect();
+        if what.is_empty() {
+            what.push("a timer");
+        }
+        Failure { message: format!("{}, waiting for {}", failure.message, what.join(", ")), ..failure }
     }
 
     /// From the trap that ended the guest.

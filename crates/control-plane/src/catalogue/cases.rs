@@ -15,7 +15,7 @@ use sluice_model::outcome::Decision;
 use sluice_model::redirect::{self, Origin};
 use sluice_model::slot::{HostRules, SlotState};
 use sluice_model::{Diagnostic, Failure, FailureReason, Invalid, LogLine, Object, Outcome, schema};
-use sluice_sandbox::{EncodedInput, Engine, RunRequest, Snapshot};
+use sluice_sandbox::{EncodedInput, Engine, NoPorts, RunRequest, Snapshot};
 use std::sync::Arc;
 
 /// The most differences of a case that are told.
@@ -192,7 +192,7 @@ async fn run_step(
     let now = step.now.unwrap_or_else(Timestamp::now);
     let input = Host::test(action, config.clone(), now, u64::from(limits.wall_ms)).input(case.trigger, caller);
     let input = EncodedInput::new(&input).map_err(|wrong| wrong.under("/input").to_string())?;
-    let report = engine.run(snapshot, RunRequest { input, limits, now: step.now }).await;
+    let report = engine.run(snapshot, RunRequest { input, limits, now: step.now, ports: Arc::new(NoPorts) }).await;
     let spent = Spent { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
     let logs = snapshot.in_the_authors_places(report.logs);
     let outcome = report.outcome.and_then(|outcome| {

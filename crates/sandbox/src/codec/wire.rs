@@ -13,6 +13,9 @@
 //!
 //! A key is a u16: its line in `keys.txt`, or `KEY_INLINE` and then the key as in `TEXT`. Every number of JavaScript is a
 //! double, so an integer past 2^53 crosses as the nearest one, exactly as `JSON.parse` would read it.
+//!
+//! **Answers** of calls that an Action waits for cross as: u32 the call's id; u32 the length of its JSON, and that; u32 0, or
+//! one more than the length of its body, and that; and so on for the next.
 
 pub(crate) const NULL: u8 = 0;
 pub(crate) const FALSE: u8 = 1;
@@ -52,6 +55,13 @@ pub(crate) const STATUS_REFUSED: u8 = 3;
 pub(crate) const STATUS_STOPPED: u8 = 4;
 /// The entry has no function `execute`.
 pub(crate) const STATUS_NO_EXECUTE: u8 = 5;
+
+/// `execute` waits, and something is under way that can settle it; a double follows: the time of the next timer, in milliseconds
+/// since the run began, or NaN where there is none.
+pub(crate) const STATUS_WAITING: u8 = 6;
+
+/// The kinds of calls of the host, by number.
+pub(crate) const CALLS: [&str; 6] = ["fetch", "secret", "counters.take", "kv.get", "kv.set", "kv.delete"];
 
 /// A report: the status in the top byte, then 24 bits of length, then the address.
 pub(crate) const fn pack(status: u8, len: u32, address: u32) -> u64 {

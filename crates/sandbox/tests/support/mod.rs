@@ -2,10 +2,12 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub(crate) mod ports;
+
 use serde_json::{Value, json};
 use sluice_model::limits::MAX_WALL_MS;
 use sluice_model::{Bundle, BundleModule, Failure, FailureReason, Limits, Outcome};
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunReport, RunRequest, Snapshot};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, NoPorts, RunReport, RunRequest, Snapshot};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
@@ -46,7 +48,7 @@ pub(crate) async fn refused(code: &str) -> Failure {
 /// The default CPU limit; and all the time by the clock that there is, since the machine may be busy with other tests.
 pub(crate) fn request(input: &Value) -> RunRequest {
     let limits = Limits { wall_ms: MAX_WALL_MS, ..Limits::default() };
-    RunRequest { input: EncodedInput::from_json(input).unwrap(), limits, now: None }
+    RunRequest { input: EncodedInput::from_json(input).unwrap(), limits, now: None, ports: Arc::new(NoPorts) }
 }
 
 /// Evaluates and runs on an empty input.

@@ -1,0 +1,55 @@
+// performance, navigator, self and reportError: the small globals of the web.
+(function (native, web) {
+  'use strict';
+
+  const { now } = native;
+  const { Date } = globalThis;
+
+  class Performance extends web.EventTarget {
+    #brand;
+
+    constructor(key = undefined) {
+      web.guard(key);
+      super();
+    }
+
+    get timeOrigin() {
+      this.#brand;
+      return Date.now() - now();
+    }
+
+    now() {
+      this.#brand;
+      return now();
+    }
+
+    toJSON() {
+      return { timeOrigin: this.timeOrigin };
+    }
+  }
+
+  class Navigator {
+    #brand;
+
+    constructor(key = undefined) {
+      web.guard(key);
+    }
+
+    get userAgent() {
+      this.#brand;
+      return 'Sluice';
+    }
+  }
+
+  function reportError(error) {
+    web.required(arguments.length, 1, 'reportError');
+    web.report(error);
+  }
+
+  web.expose(Performance);
+  web.expose(Navigator);
+  web.define('performance', new Performance(web.key));
+  web.define('navigator', new Navigator(web.key));
+  web.define('self', globalThis);
+  web.define('reportError', reportError);
+})

@@ -1,0 +1,300 @@
+//! Calls of the host that a run makes: what the guest asks is read and bounded here, put to the [`Ports`], and its answer written
+//! as the guest reads it (`codec/wire.rs`).
+
+use crate::codec::wire;
+use crate::port::{Ports, Refusal};
+use futures_util::future::{AbortHandle, Abortable, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sluice_model::Invalid;
+use sluice_model::counter::{KvSet, Take, Taken, key_from_json};
+use sluice_model::http::{HttpRequest, HttpResponse, MAX_FETCHES, MAX_HTTP_BODY_BYTES, MAX_URL_BYTES, RedirectPolicy};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use url::Url;
+
+/// Calls of counters and kv together that one run may make.
+const MAX_KEYED_CALLS: u32 = 100;
+
+/// The most that the guest may say of a call, in bytes; a body is apart.
+const MAX_META_BYTES: usize = 64 << 10;
+
+/// An answer as the guest gets it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) meta: String,
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+/// How a call began.
+pub(crate) enum Begun {
+    /// Its answer will come with this id.
+    Pending(u32),
+    /// It is there.
+    Answered(Reply),
+}
+
+type Settling = Pin<Box<dyn Future<Output = (u32, Reply, Option<String>)> + Send>>;
+
+struct UnderWay {
+    id: u32,
+    /// For people: `fetch of api.example.com`.
+    what: String,
+    abort: AbortHandle,
+}
+
+/// The calls of one run.
+pub(crate) struct Calls {
+    ports: Arc<dyn Ports>,
+    /// Made when something first has to wait: most runs call nothing.
+    waiting: Option<FuturesUnordered<Abortable<Settling>>>,
+    under_way: Vec<UnderWay>,
+    next_id: u32,
+    fetches: u32,
+    keyed: u32,
+    takes: u32,
+    unavailable: Option<String>,
+}
+
+impl Calls {
+    pub(crate) fn new(ports: Arc<dyn Ports>) -> Calls {
+        Calls {
+            ports,
+            waiting: None,
+            under_way: Vec::new(),
+            next_id: 1,
+            fetches: 0,
+            keyed: 0,
+            takes: 0,
+            unavailable: None,
+        }
+    }
+
+    /// A part that the run needed and that could not be had, where there was one.
+    pub(crate) fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
+    }
+
+    /// What is under way, for people.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &str> {
+        self.under_way.iter().map(|call| call.what.as_str())
+    }
+
+    /// Begins a call. What can be answered at once is.
+    pub(crate) fn start(&mut self, kind: u32, meta: &[u8], body: Option<&[u8]>) -> Begun {
+        let kind = wire::CALLS.get(kind as usize).copied().unwrap_or_default();
+        let asked = match serde_json::from_slice(meta) {
+            Ok(asked) if meta.len() <= MAX_META_BYTES => asked,
+            _ => Value::Null,
+        };
+        let (what, settling) = match self.ask(kind, asked, body) {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                let (reply, unavailable) = refused(refusal);
+                self.unavailable = self.unavailable.take().or(unavailable);
+                return Begun::Answered(reply);
+            }
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut settling: Settling = Box::pin(settling.map(move |(reply, unavailable)| (id, reply, unavailable)));
+        // What memory can answer costs no second call into the guest. Whoever waits for the rest polls it anew.
+        if let Poll::Ready((_, reply, unavailable)) = settling.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            self.unavailable = self.unavailable.take().or(unavailable);
+            return Begun::Answered(reply);
+        }
+        let (abort, registration) = AbortHandle::new_pair();
+        self.under_way.push(UnderWay { id, what, abort });
+        self.waiting.get_or_insert_default().push(Abortable::new(settling, registration));
+        Begun::Pending(id)
+    }
+
+    /// Gives a call up; false where it is not under way.
+    pub(crate) fn cancel(&mut self, id: u32) -> bool {
+        match self.under_way.iter().position(|call| call.id == id) {
+            Some(at) => {
+                self.under_way.swap_remove(at).abort.abort();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next answer, and whatever else has come by then, laid out as the guest reads it. Never ready where nothing is under
+    /// way.
+    pub(crate) async fn answers(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let waiting = self.waiting.get_or_insert_default();
+        loop {
+            let settled = if bytes.is_empty() {
+                waiting.next().await
+            } else {
+                match waiting.next().now_or_never() {
+                    Some(settled) => settled,
+                    None => return bytes,
+                }
+            };
+            match settled {
+                Some(Ok((id, reply, unavailable))) => {
+                    self.under_way.retain(|call| call.id != id);
+                    self.unavailable = self.unavailable.take().or(unavailable);
+                    write(&mut bytes, id, &reply);
+                }
+                // Given up.
+                Some(Err(_)) => {}
+                None if bytes.is_empty() => std::future::pending().await,
+                None => return bytes,
+            }
+        }
+    }
+
+    fn ask(&mut self, kind: &str, mut asked: Value, body: Option<&[u8]>) -> Result<(String, Asked), Refusal> {
+        if !matches!(kind, "fetch" | "secret") {
+            if self.keyed == MAX_KEYED_CALLS {
+                let message = format!("a run may call counters and kv {MAX_KEYED_CALLS} times, and this is one more");
+                return Err(Refusal::Invalid(message));
+            }
+            self.keyed += 1;
+        }
+        let ports = &self.ports;
+        Ok(match kind {
+            "fetch" => {
+                if self.fetches == MAX_FETCHES {
+                    let message = format!("a run may fetch {MAX_FETCHES} times, and this is one more");
+                    return Err(Refusal::Invalid(message));
+                }
+                self.fetches += 1;
+                let request = request(asked, body)?;
+                let what = format!("fetch of {}", request.url.host_str().unwrap_or_default());
+                (what, asked_of(ports.fetch(request), fetched))
+            }
+            "secret" => {
+                let name = read::<Named>(asked)?.name;
+                let value = ports.secret(&name)?;
+                (name, asked_of(Box::pin(std::future::ready(Ok(value))), |value| said(&json!(value))))
+            }
+            "counters.take" => {
+                let take = Take::from_json(asked).map_err(unfit)?;
+                let call = self.takes;
+                self.takes += 1;
+                let answer = ports.take(take, call);
+                let reply = |Taken { allowed, remaining, retry_after_s }: Taken| {
+                    let meta = format!(
+                        r#"{{"ok":{{"allowed":{allowed},"remaining":{remaining},"retry_after_s":{retry_after_s}}}}}"#
+                    );
+                    Reply { meta, body: None }
+                };
+                ("counters.take".to_owned(), asked_of(answer, reply))
+            }
+            "kv.get" => {
+                let answer = ports
+                    .kv_get(key_from_json(asked.get_mut("key").map(Value::take).unwrap_or_default()).map_err(unfit)?);
+                // What was kept is JSON text already.
+                let reply = |value: Option<String>| Reply {
+                    meta: format!(r#"{{"ok":{}}}"#, value.as_deref().unwrap_or("null")),
+                    body: None,
+                };
+                ("kv.get".to_owned(), asked_of(answer, reply))
+            }
+            "kv.set" => {
+                let set = KvSet::from_json(asked).map_err(unfit)?;
+                ("kv.set".to_owned(), asked_of(ports.kv_set(set), |()| said(&Value::Null)))
+            }
+            "kv.delete" => {
+                let answer = ports.kv_delete(
+                    key_from_json(asked.get_mut("key").map(Value::take).unwrap_or_default()).map_err(unfit)?,
+                );
+                ("kv.delete".to_owned(), asked_of(answer, |()| said(&Value::Null)))
+            }
+            _ => return Err(Refusal::Invalid("the host knows no such call".into())),
+        })
+    }
+}
+
+type Asked = Pin<Box<dyn Future<Output = (Reply, Option<String>)> + Send>>;
+
+fn asked_of<T: 'static>(answer: crate::port::Answer<T>, reply: fn(T) -> Reply) -> Asked {
+    Box::pin(answer.map(move |answer| match answer {
+        Ok(value) => (reply(value), None),
+        Err(refusal) => refused(refusal),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Fetch {
+    url: String,
+    method: String,
+    headers: Vec<(String, String)>,
+    redirect: String,
+}
+
+/// What the scripts of the base image say is as it should be; an Action that has bent them gets this.
+fn read<T: serde::de::DeserializeOwned>(asked: Value) -> Result<T, Refusal> {
+    serde_json::from_value(asked).map_err(|error| Refusal::Invalid(error.to_string()))
+}
+
+fn unfit(invalid: Invalid) -> Refusal {
+    Refusal::Invalid(invalid.to_string())
+}
+
+fn request(asked: Value, body: Option<&[u8]>) -> Result<HttpRequest, Refusal> {
+    let Fetch { url, method, headers, redirect } = read(asked)?;
+    if url.len() > MAX_URL_BYTES {
+        return Err(Refusal::Invalid(format!("the URL has {} bytes; at most {MAX_URL_BYTES}", url.len())));
+    }
+    if let Some(body) = body.filter(|body| body.len() > MAX_HTTP_BODY_BYTES) {
+        let message = format!("the request's body has {} bytes; at most {MAX_HTTP_BODY_BYTES}", body.len());
+        return Err(Refusal::Invalid(message));
+    }
+    let url = Url::parse(&url).map_err(|error| Refusal::Invalid(format!("the URL: {error}")))?;
+    let redirect: RedirectPolicy =
+        redirect.parse().map_err(|_| Refusal::Invalid("redirect: expected follow, error or manual".into()))?;
+    Ok(HttpRequest { method, url, headers, body: body.map(<[u8]>::to_vec), redirect })
+}
+
+fn fetched(response: HttpResponse) -> Reply {
+    let HttpResponse { status, status_text, headers, body, url, redirected } = response;
+    let meta = json!({
+        "status": status, "statusText": status_text, "headers": headers, "url": url, "redirected": redirected,
+    });
+    Reply { body: Some(body), ..said(&meta) }
+}
+
+fn said(value: &Value) -> Reply {
+    Reply { meta: json!({ "ok": value }).to_string(), body: None }
+}
+
+/// What the Action is told; and where it decides the run, why.
+fn refused(refusal: Refusal) -> (Reply, Option<String>) {
+    let (kind, code, message, unavailable) = match refusal {
+        Refusal::Denied(message) => ("denied", None, message, None),
+        Refusal::Http(error) => ("failed", Some(error.failure.as_str()), error.message, None),
+        Refusal::Invalid(message) => ("invalid", None, message, None),
+        Refusal::Away(message) => ("unavailable", None, message, None),
+        Refusal::Unavailable(message) => ("unavailable", None, message.clone(), Some(message)),
+    };
+    let meta = json!({ "error": { "kind": kind, "code": code, "message": message } }).to_string();
+    (Reply { meta, body: None }, unavailable)
+}
+
+fn write(bytes: &mut Vec<u8>, id: u32, reply: &Reply) {
+    // Replies are bounded far below 4 GiB.
+    let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    bytes.extend_from_slice(&id.to_le_bytes());
+    bytes.extend_from_slice(&number(reply.meta.len()));
+    bytes.extend_from_slice(reply.meta.as_bytes());
+    match &reply.body {
+        None => bytes.extend_from_slice(&number(0)),
+        Some(body) => {
+            bytes.extend_from_slice(&number(body.len() + 1));
+            bytes.extend_from_slice(body);
+        }
+    }
+}
