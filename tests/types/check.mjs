@@ -7,6 +7,8 @@
 //   right/*.ts    compile without a mistake
 //   wrong/*.ts    have exactly the mistake that their first line names: `// TS2353: words of the message`
 //   completions   what an editor offers at a place in an Action
+//   examples      what docs/actions.md shows as TypeScript compiles
+//   surface       surface.json and the table of globals in docs/actions.md are what the types say (surface.mjs)
 //   packages      `tsc --noEmit` in each folder that is given
 //
 // TypeScript is the one of package.json beside this file, in TYPESCRIPT_DIR/node_modules or in node_modules beside this
@@ -16,10 +18,12 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { checkSurface } from './surface.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const STARTERS = resolve(HERE, '../../crates/cli/starters')
 const TYPES = join(STARTERS, 'sluice.d.ts')
+const DOCS = resolve(HERE, '../../docs/actions.md')
 
 const typescript = findTypeScript()
 const ts = createRequire(import.meta.url)(join(typescript, 'lib/typescript.js'))
@@ -32,6 +36,8 @@ const wrong = []
 
 checkSnippets()
 checkCompletions()
+checkExamples()
+checkSurface(ts, ts.createProgram([TYPES], options), TYPES, check)
 process.argv.slice(2).forEach(checkPackage)
 
 wrong.forEach((line) => console.error(`types: ${line}`))
@@ -174,7 +180,23 @@ function checkCompletions() {
     ["return { kind: 'redirect', url: '', mode: '|' }", 'landing resumable'],
     ["return { kind: 'continue', claims: [{ | }] }", 'token name value if_exists'],
     ["return { kind: 'continue', claims: [{ token: '|' }] }", 'id access both'],
-    ['console.|', 'debug log info warn error'],
+    ['console.|', `debug log info warn error assert clear count countReset dir dirxml group groupCollapsed groupEnd table time
+      timeEnd timeLog trace`],
+    ['secrets.|', 'get'],
+    ['counters.|', 'take'],
+    ["await counters.take('key', { | })", 'limit window_s algorithm burst block_s scope cost reset'],
+    ["await counters.take('key', { limit: 5, window_s: 60, scope: '|' })", 'attachment flow tenant'],
+    ["await counters.take('key', { limit: 5, window_s: 60, algorithm: '|' })", 'sliding_window token_bucket'],
+    ["(await counters.take('key', { limit: 5, window_s: 60 })).|", 'allowed remaining retry_after_s'],
+    ['kv.|', 'get set delete'],
+    ["await kv.set('key', 1, { | })", 'ttl_s'],
+    ["(await fetch('https://example.com')).|", `status ok statusText headers url redirected type clone bodyUsed arrayBuffer
+      bytes json text`],
+    ["await fetch('https://example.com', { | })", `method headers body redirect signal cache credentials mode referrer
+      referrerPolicy keepalive priority duplex`],
+    ['crypto.|', 'subtle getRandomValues randomUUID'],
+    ['crypto.subtle.|', 'digest sign verify importKey exportKey generateKey'],
+    ['navigator.|', 'userAgent'],
   ]
   const editor = openEditor()
   for (const [line, only] of cases) {
@@ -187,9 +209,34 @@ function checkCompletions() {
   }
   // A field whose bounds one has to look up elsewhere is half typed.
   const explained = ['input.|', 'input.user!.|', 'input.request.|', 'input.context.|', "return { kind: 'redirect', | }"]
+  explained.push('secrets.|', 'counters.|', 'kv.|', "await counters.take('key', { | })")
   for (const line of explained) {
     const bare = editor.completions(line).filter((entry) => !editor.isExplained(line, entry.name))
     check(bare.length === 0 ? null : `completions at ${line}: ${bare.map((e) => e.name).join(', ')} has no comment`)
+  }
+}
+
+/** Each example of the docs is a file of its own, that is nowhere but here. */
+function checkExamples() {
+  const docs = readFileSync(DOCS, 'utf8')
+  const examples = [...docs.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(({ 1: code, index }) => {
+    const line = docs.slice(0, index).split('\n').length + 1
+    return [join(HERE, `actions.md-${line}.ts`), code]
+  })
+  if (examples.length === 0) cannot(`${DOCS} shows no TypeScript`)
+  const texts = new Map(examples)
+  const host = ts.createCompilerHost(options)
+  const { getSourceFile, fileExists, readFile } = host
+  host.fileExists = (file) => texts.has(resolve(file)) || fileExists(file)
+  host.readFile = (file) => texts.get(resolve(file)) ?? readFile(file)
+  host.getSourceFile = (file, ...rest) => {
+    const text = texts.get(resolve(file))
+    return text === undefined ? getSourceFile(file, ...rest) : ts.createSourceFile(file, text, ...rest)
+  }
+  const program = ts.createProgram([TYPES, ...texts.keys()], options, host)
+  for (const file of texts.keys()) {
+    const found = of(program, file)
+    check(found.length === 0 ? null : `docs/${basename(file)} does not compile: ${found.map(told).join('; ')}`)
   }
 }
 
