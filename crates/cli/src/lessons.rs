@@ -111,7 +111,8 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "action versions",
         "",
         &["sluice action versions domain-check"],
-        "entries `{version, name, triggers, outcomes, limits: {cpu_ms, wall_ms}, digest, published_at, published_by, deprecated, yanked, \
+        "entries `{version, name, triggers, outcomes, limits: {cpu_ms, wall_ms}, grants: {hosts, hosts_from_config, \
+         secrets, secrets_from_config, capabilities}, digest, published_at, published_by, deprecated, yanked, \
          revoked, etag}`",
     ),
     lesson("flow create", "", &["sluice flow create login"], "a save"),

@@ -8,8 +8,8 @@ use crate::{
 use parking_lot::Mutex;
 use semver::Version;
 use sluice_model::{
-    AttachmentId, FlowRevision, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, limits::MAX_ATTACHMENTS_A_SLOT,
-    schema,
+    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger,
+    limits::MAX_ATTACHMENTS_A_SLOT, schema,
 };
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct VersionInfo {
     limits: Limits,
+    grants: Arc<Grants>,
     outcomes: Option<Arc<[OutcomeKind]>>,
     schema: Option<Object>,
     /// The digest of its content.
@@ -68,6 +69,9 @@ pub(crate) struct AttachmentPlan {
     pub(crate) on_unavailable: OnFailure,
     /// The version's, with the attachment's own wall limit where that is smaller.
     pub(crate) limits: Limits,
+    /// What the version may reach.
+    #[expect(dead_code, reason = "asked by what runs may reach, once that is wired in")]
+    pub(crate) grants: Arc<Grants>,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Arc<[OutcomeKind]>>,
     pub(crate) module: Arc<Module>,
@@ -109,6 +113,7 @@ impl Planner {
     pub(crate) fn version(&self, version: &VersionUpsert) -> VersionInfo {
         VersionInfo {
             limits: version.limits,
+            grants: Arc::new(version.grants.clone()),
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
             digest: version.digest.clone(),
@@ -162,6 +167,7 @@ impl Planner {
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,
                     limits: Limits { wall_ms, ..version.limits },
+                    grants: Arc::clone(&version.grants),
                     outcomes: version.outcomes.clone(),
                     module: Arc::clone(&version.module),
                     breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),

@@ -5,10 +5,10 @@ use semver::Version;
 pub(crate) use sluice_api::distribution::v1::NackCause as Cause;
 use sluice_api::{
     Ctx, FieldError,
-    convert::{Word, exact_version, json, required, slug, timestamp},
+    convert::{Word, exact_version, grants, json, required, slug, timestamp},
     distribution::v1 as wire,
 };
-use sluice_model::{FlowRevision, Limits, Object, OutcomeKind, Slug, redirect::Origin};
+use sluice_model::{FlowRevision, Grants, Limits, Object, OutcomeKind, Slug, redirect::Origin};
 use std::{collections::HashSet, sync::Arc};
 
 /// A whole update.
@@ -42,6 +42,8 @@ pub(crate) struct VersionUpsert {
     pub(crate) digest: String,
     pub(crate) bundle_digest: String,
     pub(crate) limits: Limits,
+    /// What its runs may reach.
+    pub(crate) grants: Grants,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Vec<OutcomeKind>>,
     pub(crate) schema: Option<Object>,
@@ -260,6 +262,7 @@ impl TryFrom<wire::VersionState> for VersionUpsert {
             digest: version.digest,
             bundle_digest: version.bundle_digest,
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
+            grants: grants(version.grants)?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
             revoked: version.revoked,
