@@ -63,6 +63,9 @@ pub(crate) struct AttachmentPlan {
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
+    /// The names of the secrets that it may read: those that the version declares, and those that its config names.
+    #[cfg_attr(not(test), allow(dead_code, reason = "asked by what runs may reach, once that is wired in"))]
+    pub(crate) secrets: Arc<[String]>,
     /// With its defaults filled in.
     pub(crate) config: Object,
     pub(crate) on_error: OnFailure,
@@ -151,7 +154,10 @@ impl Planner {
                     ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
-                let config = attachment.config.clone();
+                let config = match &version.schema {
+                    Some(schema) => schema::fill_defaults(schema, attachment.config.clone()),
+                    None => attachment.config.clone(),
+                };
                 attachments.push(AttachmentPlan {
                     id: attachment.id.clone(),
                     slug: attachment.slug.clone(),
@@ -160,10 +166,8 @@ impl Planner {
                     is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
-                    config: match &version.schema {
-                        Some(schema) => schema::fill_defaults(schema, config),
-                        None => config,
-                    },
+                    secrets: version.grants.secrets_with(&config).into_iter().collect(),
+                    config,
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,
                     limits: Limits { wall_ms, ..version.limits },
