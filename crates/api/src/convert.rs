@@ -19,7 +19,7 @@ mod word;
 
 pub use field::{Ctx, FieldError, required};
 pub use time::{duration, timestamp, to_duration, to_timestamp};
-pub use version::{exact_version, next_version, slug, trigger};
+pub use version::{exact_version, grants, next_version, slug, trigger};
 pub use word::Word;
 
 #[cfg(test)]

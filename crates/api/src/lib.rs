@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod convert;
 mod generated;
+mod secret;
 pub mod status;
 
 pub use convert::{Ctx, FieldError};

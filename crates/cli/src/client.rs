@@ -5,7 +5,7 @@ use sluice_api::{
     control::v1::{
         audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
         executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
-        tenant_service_client::TenantServiceClient,
+        secret_service_client::SecretServiceClient, tenant_service_client::TenantServiceClient,
     },
     executor::v1::execution_service_client::ExecutionServiceClient,
 };
@@ -74,6 +74,10 @@ impl ControlUrl {
 
     pub(crate) async fn tenants(&self) -> Result<TenantServiceClient<Wire>, Stop> {
         Ok(TenantServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub(crate) async fn secrets(&self) -> Result<SecretServiceClient<Wire>, Stop> {
+        Ok(SecretServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub(crate) async fn catalog(&self) -> Result<CatalogServiceClient<Wire>, Stop> {

@@ -111,7 +111,8 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "action versions",
         "",
         &["sluice action versions domain-check"],
-        "entries `{version, name, triggers, outcomes, limits: {cpu_ms, wall_ms}, digest, published_at, published_by, deprecated, yanked, \
+        "entries `{version, name, triggers, outcomes, limits: {cpu_ms, wall_ms}, grants: {hosts, hosts_from_config, \
+         secrets, secrets_from_config, capabilities}, digest, published_at, published_by, deprecated, yanked, \
          revoked, etag}`",
     ),
     lesson("flow create", "", &["sluice flow create login"], "a save"),
@@ -219,6 +220,31 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "`{tenant, origin, allowed}`",
     ),
     lesson("tenant redirect-origins list", "", &["sluice tenant redirect-origins list"], "entries `{origin}`"),
+    lesson(
+        "secret set",
+        "The value is asked for on a terminal, or read from --value-file or standard input, where one newline at the end is dropped; \
+         it is never an argument. 1 byte to 8 KiB of UTF-8. Runs that begin once the executors have it read it: nothing is published or \
+         attached anew. Nobody is ever shown it again.",
+        &[
+            "sluice secret set API_KEY",
+            "sluice secret set API_KEY --value-file key.txt",
+            "sluice secret set API_KEY --value-file -",
+        ],
+        "`{name, version, created_at, updated_at, updated_by, etag, rollout: {have, waiting}}`",
+    ),
+    lesson(
+        "secret list",
+        "",
+        &["sluice secret list"],
+        "entries `{name, version, created_at, updated_at, updated_by, etag, used_by}`: `used_by` the flows whose newest revisions need it, \
+         at most 20",
+    ),
+    lesson(
+        "secret remove",
+        "Runs that read it end as unavailable from then on, until it is set again; the flows that need it are warned of.",
+        &["sluice secret remove API_KEY"],
+        "`{name, version, warnings, rollout: {have, waiting}}`",
+    ),
     lesson(
         "executor list",
         "For the platform's operator.",

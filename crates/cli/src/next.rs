@@ -11,6 +11,7 @@ const NEXT: &[(&str, &str)] = &[
     ("ACTION_NOT_FOUND", "sluice action list shows the catalogue; sluice action publish DIR adds to it"),
     ("VERSION_NOT_FOUND", "sluice action versions SLUG lists the versions"),
     ("REDIRECT_ORIGIN_NOT_FOUND", "sluice tenant redirect-origins list shows what is allowed"),
+    ("SECRET_NOT_FOUND", "sluice secret list shows the secrets; sluice secret set NAME makes one"),
     ("TENANT_EXISTS", "sluice config set tenant NAME uses it from now on"),
     ("FLOW_EXISTS", "sluice flow show FLOW shows it"),
     ("VERSION_EXISTS", "leave --version out, and the next patch is taken; --bump minor or major takes another"),
@@ -31,6 +32,7 @@ const NEXT: &[(&str, &str)] = &[
     ("OVERLOADED", "try again in a moment"),
     ("SERVER_BUSY", "try again in a moment"),
     ("NOT_READY", "the executor has not heard from a control plane yet; its admin port's /readyz says why"),
+    ("TOO_MANY_SECRETS", "sluice secret list shows which are used by nothing; sluice secret remove NAME removes one"),
     ("FOLDER_NOT_EMPTY", "name a folder that is not there yet"),
 ];
 

@@ -11,6 +11,7 @@ mod flow;
 mod init;
 mod man;
 mod publish;
+mod secret;
 mod tenant;
 mod test;
 #[cfg(test)]
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Make tenants, and say where they may send their users
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Keep secrets for Actions to read
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// See the executors that are connected
     #[command(subcommand)]
     Executor(executor::Command),
@@ -97,6 +101,7 @@ impl Command {
             Command::Execute(args) => execute::run(args, screen).await,
             Command::Audit(command) => audit::run(command, screen).await,
             Command::Tenant(command) => tenant::run(command, screen).await,
+            Command::Secret(command) => secret::run(command, screen).await,
             Command::Executor(command) => executor::run(command, screen).await,
             Command::Bench(command) => bench::run(command, screen).await,
             Command::Config(command) => config::run(command, chosen, screen),

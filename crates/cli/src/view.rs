@@ -9,6 +9,7 @@ pub(crate) mod executor;
 pub(crate) mod flow;
 pub(crate) mod history;
 pub(crate) mod run;
+pub(crate) mod secret;
 mod table;
 pub(crate) mod tenant;
 #[cfg(test)]

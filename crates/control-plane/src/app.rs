@@ -9,9 +9,12 @@ use crate::config::PlaneConfig;
 use crate::distribution::{Cursors, Distribution, Pace, Roster};
 use crate::export::{self, AUDIT, BLOBS, META};
 use crate::flows::Flows;
-use crate::grpc::{AuditEdge, CatalogEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, TenantEdge};
+use crate::grpc::{
+    AuditEdge, CatalogEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, SecretEdge, TenantEdge,
+};
 use crate::metrics::Metrics;
 use crate::requests;
+use crate::secrets::{self, Secrets};
 use crate::shared::Shared;
 use crate::store::{BlobError, BlobStore, SledStore, StoreError};
 use crate::tenants::Tenants;
@@ -20,7 +23,7 @@ use opentelemetry::metrics::Meter;
 use sluice_api::control::v1::{
     audit_service_server::AuditServiceServer, catalog_service_server::CatalogServiceServer,
     executor_service_server::ExecutorServiceServer, flow_service_server::FlowServiceServer,
-    tenant_service_server::TenantServiceServer,
+    secret_service_server::SecretServiceServer, tenant_service_server::TenantServiceServer,
 };
 use sluice_api::distribution::v1::{
     audit_ingest_service_server::AuditIngestServiceServer, distribution_service_server::DistributionServiceServer,
@@ -69,6 +72,9 @@ pub enum OpenError {
     /// The audit log.
     #[error("data: {0}")]
     Log(#[from] LogError),
+    /// The key of the secrets.
+    #[error("secrets.key_file: {0}")]
+    Secrets(String),
     /// What is in them.
     #[error("data: {0}")]
     Content(String),
@@ -89,6 +95,7 @@ pub struct ControlPlane {
     flows: Flows,
     audit: Audit,
     distribution: Distribution,
+    secrets: Secrets,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -137,10 +144,20 @@ impl ControlPlane {
             compiler,
             config.publish.at_once,
         );
+        let sealer = secrets::sealer(&shared, folder, &config.secrets).await?;
+        let secrets = Secrets::new(shared.clone(), tenants.clone(), catalogue.clone(), sealer);
         let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
         let status_every = Duration::from_millis(config.distribution.status_interval_ms);
         let pace = Pace { revision_ttl, status_every };
-        let distribution = Distribution::new(shared.clone(), flows.clone(), blobs, Arc::clone(&roster), cursors, pace);
+        let distribution = Distribution::new(
+            shared.clone(),
+            flows.clone(),
+            secrets.clone(),
+            blobs,
+            Arc::clone(&roster),
+            cursors,
+            pace,
+        );
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(outbox.run(stop.clone()));
@@ -149,7 +166,7 @@ impl ControlPlane {
         tasks.spawn(checkpoints(sled, Arc::clone(&shared.metrics), every, stop.clone()));
         tasks.spawn(sweep(shared, stop.clone()));
         tasks.close();
-        Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, stop, tasks })
+        Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, secrets, stop, tasks })
     }
 
     /// Puts the services on a server; `config` bounds their messages, `drain` ends their long streams.
@@ -171,12 +188,14 @@ impl ControlPlane {
         let audit = AuditEdge::new(self.tenants.clone(), self.audit.clone());
         let distribution = DistributionEdge::new(self.distribution.clone(), drain.clone());
         let executors = ExecutorEdge::new(self.distribution.clone());
+        let secrets = SecretEdge::new(self.secrets.clone(), self.distribution.clone());
         let ingest = IngestEdge::new(self.audit.clone(), drain.clone());
         grpc.descriptors(sluice_api::FILE_DESCRIPTOR_SET)
             .service(bounded!(TenantServiceServer, tenants))
             .service(bounded!(CatalogServiceServer, catalog))
             .service(bounded!(FlowServiceServer, flows))
             .service(bounded!(AuditServiceServer, audit))
+            .service(bounded!(SecretServiceServer, secrets))
             .service(bounded!(ExecutorServiceServer, executors))
             .service(bounded!(DistributionServiceServer, distribution))
             .service(bounded!(AuditIngestServiceServer, ingest))

@@ -46,6 +46,8 @@ pub struct PlaneConfig {
     pub publish: PublishConfig,
     /// What executors are told.
     pub distribution: DistributionConfig,
+    /// Tenants' secrets.
+    pub secrets: SecretsConfig,
 }
 
 impl PlaneConfig {
@@ -55,6 +57,7 @@ impl PlaneConfig {
         at.section("store", &self.store);
         at.section("publish", &self.publish);
         at.section("distribution", &self.distribution);
+        at.section("secrets", &self.secrets);
     }
 }
 
@@ -140,6 +143,22 @@ impl Default for DistributionConfig {
 impl Settings for DistributionConfig {
     fn check(&self, at: &mut Checks<'_>) {
         at.range("status_interval_ms", self.status_interval_ms, 10..=60_000, "milliseconds");
+    }
+}
+
+/// Tenants' secrets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SecretsConfig {
+    /// The file with the key that seals them: 32 random bytes that only their owner may read. Default: `keys/secrets.key` in
+    /// the data folder, made at the first start. It is in no export: keep a copy of it apart. A control plane with secrets
+    /// does not start without the key that sealed them.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Settings for SecretsConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let named = self.key_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
+        at.require("key_file", named, "the path of a file");
     }
 }
 

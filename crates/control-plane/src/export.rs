@@ -3,6 +3,8 @@
 //! An export is logical: the store's rows with the commits that wrote them, the bundles, and the audit log batch by batch, in
 //! an [archive](crate::archive) whose records are all checked. The same data is the same bytes. Both need the folder to themselves.
 //!
+//! Secrets are in it as they lie in the store: sealed. The key that opens them is not, and has to be kept apart.
+//!
 //! A restored control plane goes on where the export was taken: etags, cursors of audit pages, request ids and the numbers that
 //! audit is deduplicated by are as they were. Its store gets another number, so that executors, which may have heard of commits
 //! that the export does not have, are told everything anew.
@@ -27,8 +29,9 @@ pub(crate) const AUDIT: &str = "audit";
 /// There while a data folder is being restored.
 const RESTORING: &str = "RESTORING";
 
-/// What may lie in a data folder that holds nothing: a server's lock and address book, and what file systems make.
-const NOTHING: &[&str] = &["lock", "addresses.json", "lost+found"];
+/// What may lie in a data folder that holds nothing: a server's lock and address book, what file systems make, and the keys that
+/// an operator put there, which are in no export.
+const NOTHING: &[&str] = &["lock", "addresses.json", "lost+found", "keys"];
 
 /// What was exported or restored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -18,6 +18,10 @@
 //! | `t T gone-flow F` | that a flow was deleted, with its last revision: the next of its slug counts on |
 //! | `t T gone-action A` | that an Action was deleted, and how often: versions of a former one are not its successor's |
 //! | `t T revoked A V` | when the platform revoked a version |
+//! | `p secret-key` | which key has sealed the secrets, from the first one on |
+//! | `t T secret N` | a secret, its value sealed |
+//! | `t T gone-secret N` | that a secret was removed, with its last version: it counts on when it is set again |
+//! | `t T secret-guard` | nothing: written by whoever adds a secret, so that there are never too many |
 //! | `t T use A F` | in how many slots of the flow's newest revision the Action is |
 
 use crate::store::Key;
@@ -155,6 +159,31 @@ pub(crate) fn used(tenant: &Slug, slug: &Slug, flow: &Slug) -> Key {
     uses(tenant, slug).text(flow.as_str())
 }
 
+/// Which key has sealed the secrets.
+pub(crate) fn secret_key() -> Key {
+    Key::platform("secret-key")
+}
+
+/// All secrets of a tenant.
+pub(crate) fn secrets(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "secret")
+}
+
+/// A secret.
+pub(crate) fn secret(tenant: &Slug, name: &str) -> Key {
+    secrets(tenant).text(name)
+}
+
+/// That a secret was removed.
+pub(crate) fn gone_secret(tenant: &Slug, name: &str) -> Key {
+    Key::tenant(tenant, "gone-secret").text(name)
+}
+
+/// What is written by whoever adds a secret.
+pub(crate) fn secret_guard(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "secret-guard")
+}
+
 /// What a change of a key is about, where executors care.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -164,6 +193,8 @@ pub(crate) enum Subject {
     Revision(Slug, Slug, u64),
     /// A version that was revoked.
     Version(Slug, Slug, Version),
+    /// A secret that was set or removed.
+    Secret(Slug, String),
 }
 
 /// Reads a key; `None` for keys that executors do not care for.
@@ -175,6 +206,9 @@ pub(crate) fn subject(key: &Key) -> Option<Subject> {
         "t" => {
             let tenant = slug(parts.text())?;
             let kind = parts.text()?;
+            if kind == "secret" {
+                return Some(Subject::Secret(tenant, parts.text()?));
+            }
             let name = slug(parts.text())?;
             match kind.as_str() {
                 "revision" | "replaced" => Some(Subject::Revision(tenant, name, parts.number()?)),
@@ -226,12 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn executors_care_for_tenants_revisions_and_what_was_revoked_alone() {
+    fn executors_care_for_tenants_revisions_secrets_and_what_was_revoked_alone() {
         let slug = |text| Slug::parse(text).unwrap();
         let (t, f) = (slug("acme"), slug("sign-in"));
         assert_eq!(subject(&tenant(&t)), Some(Subject::Tenant(t.clone())));
         assert_eq!(subject(&revision(&t, &f, 7)), Some(Subject::Revision(t.clone(), f.clone(), 7)));
         assert_eq!(subject(&replaced(&t, &f, 6)), Some(Subject::Revision(t.clone(), f.clone(), 6)));
+        assert_eq!(subject(&secret(&t, "API_KEY")), Some(Subject::Secret(t.clone(), "API_KEY".to_owned())));
         let number = Version::parse("1.2.0-rc.1").unwrap();
         assert_eq!(subject(&revoked(&t, &f, &number)), Some(Subject::Version(t.clone(), f.clone(), number.clone())));
         for other in [
@@ -245,6 +280,9 @@ mod tests {
             used(&t, &f, &f),
             request(Some(&t), "x"),
             store(),
+            secret_key(),
+            secret_guard(&t),
+            gone_secret(&t, "API_KEY"),
         ] {
             assert_eq!(subject(&other), None, "{other}");
         }

@@ -34,6 +34,7 @@ mod metrics;
 mod page;
 mod requests;
 mod rows;
+mod secrets;
 mod shared;
 pub mod store;
 mod tenants;

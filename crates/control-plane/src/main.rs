@@ -27,7 +27,8 @@ enum Command {
     /// Write everything that a data folder holds to one file
     ///
     /// The file holds all rows of the store (tenants, catalogue, versions, flows with all their revisions, answered request ids, audit
-    /// that is on its way to the log), all bundles, and the whole audit log. It holds no settings. The same data is the same
+    /// that is on its way to the log), all bundles, and the whole audit log. Secrets are in it sealed; the key that opens them
+    /// (keys/secrets.key in the data folder, or the file that secrets.key_file names) is not: keep a copy of it apart. It holds no settings. The same data is the same
     /// file, byte for byte; every record in it is checked when it is read. No server may run on the folder.
     Export {
         /// The data folder of the control plane
@@ -40,7 +41,8 @@ enum Command {
     /// Make a data folder of a file that `export` wrote
     ///
     /// The file is read whole and checked before anything is made. The control plane then goes on where the export was taken:
-    /// the same etags, request ids, audit and page tokens. Executors are told everything anew, since they may have heard of more than
+    /// the same etags, request ids, audit and page tokens. Where there are secrets it needs the key that sealed them: put it at
+    /// keys/secrets.key, or name it by secrets.key_file. Executors are told everything anew, since they may have heard of more than
     /// the export has.
     Restore {
         /// The data folder to make; it must be empty or not there

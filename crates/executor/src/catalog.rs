@@ -3,11 +3,12 @@
 use crate::{
     demand::{Demand, Refusal},
     remote::{Remote, revision_not_available},
+    secrets::{ByName, Vault},
     standing::Standing,
     state::{
         Found, Revision, State,
         plan::{Plan, Planner},
-        update::{Cause, FlowUpsert, Refused, Update, VersionUpsert},
+        update::{Cause, FlowUpsert, Refused, Update, VersionUpsert, secret_of},
     },
 };
 use arc_swap::ArcSwapOption;
@@ -78,6 +79,9 @@ pub(crate) struct Pinned {
     pub(crate) origins: Arc<[Origin]>,
     /// Whether the tenant's custom Actions were turned off when this was found.
     pub(crate) break_glass: bool,
+    /// The secrets that came with it, where it was fetched: for a tenant, or a need, that the state does not know.
+    #[allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
+    pub(crate) secrets: Arc<ByName>,
     expires_at: Option<Timestamp>,
 }
 
@@ -133,6 +137,12 @@ impl Catalog {
     /// What the state says of what is about to run.
     pub(crate) fn standing(&self) -> Standing {
         Standing::of(Arc::clone(&self.state))
+    }
+
+    /// The secrets of the state.
+    #[allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
+    pub(crate) fn vault(&self) -> Vault {
+        Vault::of(Arc::clone(&self.state))
     }
 
     /// Drops the revisions that have expired; whether there were any. Whoever runs one goes on.
@@ -258,7 +268,8 @@ impl Catalog {
             Found::Revision(Revision { plan, expires_at, .. }) => {
                 still_executable(flow, plan.revision, expires_at)?;
                 let (origins, break_glass) = (Arc::clone(&known.origins), known.break_glass);
-                Ok(Known::Pinned(Pinned { plan, origins, break_glass, expires_at }))
+                let secrets = Arc::default();
+                Ok(Known::Pinned(Pinned { plan, origins, break_glass, secrets, expires_at }))
             }
             Found::Expired => Err(expired(flow, revision, "was executable for some time past its replacement")),
             Found::NoFlow => {
@@ -324,7 +335,16 @@ impl Catalog {
         let plan = self.planner.plan(sent, find)?;
         self.planner.begin_to_load(tenant, &plan);
         let break_glass = about.break_glass;
-        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, expires_at })
+        let mut secrets = ByName::new();
+        for secret in response.secrets {
+            let (of, secret) = secret_of(secret).ctx("secrets").map_err(unreadable)?;
+            if of != *tenant {
+                return Err(Refused::new(Cause::Conflict, format!("a secret of tenant {of} was sent")));
+            }
+            secrets.insert(secret.name().to_owned(), Arc::new(secret));
+        }
+        let secrets = Arc::new(secrets);
+        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, secrets, expires_at })
     }
 }
 
@@ -346,15 +366,15 @@ impl Touched {
                     let revision = &flow.revision;
                     keys.push((revision.tenant.clone(), revision.flow.clone(), revision.revision));
                 }
-                // What was fetched has the tenant's origins in it.
-                Change::Tenant { .. } => return Touched::Everything,
+                // What was fetched has the tenant's origins, and secrets, in it.
+                Change::Tenant { .. } | Change::Secret { .. } => return Touched::Everything,
                 Change::Version(_) => {}
             }
         }
         for name in &update.removals {
             match name {
                 Name::FlowRevision { tenant, flow, revision } => keys.push((tenant.clone(), flow.clone(), *revision)),
-                Name::Tenant(_) => return Touched::Everything,
+                Name::Tenant(_) | Name::Secret { .. } => return Touched::Everything,
                 Name::Version { .. } => {}
             }
         }

@@ -29,6 +29,8 @@ pub struct ExecutorConfig {
     pub audit: AuditConfig,
     /// Where redirects may lead, beside the tenants' own origins.
     pub redirect: RedirectConfig,
+    /// Tenants' secrets.
+    pub secrets: SecretsConfig,
     /// The JavaScript engine, where the executor starts one of its own.
     pub engine: EngineConfig,
 }
@@ -43,6 +45,7 @@ impl Default for ExecutorConfig {
             retries: RetriesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
+            secrets: SecretsConfig::default(),
             engine: EngineConfig::default(),
         }
     }
@@ -59,6 +62,7 @@ impl Settings for ExecutorConfig {
         at.section("retries", &self.retries);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
+        at.section("secrets", &self.secrets);
         at.section("engine", &self.engine);
     }
 }
@@ -238,6 +242,22 @@ pub struct RedirectConfig {
 impl Settings for RedirectConfig {
     fn check(&self, at: &mut Checks<'_>) {
         at.takes("http_localhost", "true or false");
+    }
+}
+
+/// Tenants' secrets, which executors hold in memory.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SecretsConfig {
+    /// The file with the key that seals secrets in the cache folder: 32 random bytes that only their owner may read, such as
+    /// `head -c 32 /dev/urandom` makes. Default: none, and secrets are not kept there; an executor that starts while the
+    /// control plane is away then runs without them, and what needs them ends as `unavailable`.
+    pub cache_key_file: Option<PathBuf>,
+}
+
+impl Settings for SecretsConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let named = self.cache_key_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
+        at.require("cache_key_file", named, "the path of a file");
     }
 }
 

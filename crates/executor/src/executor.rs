@@ -7,7 +7,7 @@ use crate::{
     demand::Demand,
     fault::Faults,
     identity::Identity,
-    last::LastState,
+    last::{KEPT_STATE, LastState},
     modules::{Modules, store::Store},
     remote::Remote,
     retries::Retries,
@@ -25,7 +25,7 @@ use sluice_api::{
 };
 use sluice_model::Slug;
 use sluice_sandbox::Engine;
-use sluice_serve::{Grpc, Readiness, Telemetry};
+use sluice_serve::{Grpc, Readiness, Telemetry, seal::KeyFile};
 use std::{
     collections::HashSet,
     io,
@@ -52,6 +52,9 @@ pub enum StartError {
     /// The control plane's URL is none.
     #[error("control_url: {0}")]
     ControlUrl(String),
+    /// The key that seals secrets in the cache folder.
+    #[error("secrets.cache_key_file: {0}")]
+    CacheKey(String),
     /// A tenant's name is no slug.
     #[error("subscription.tenants: {0}")]
     Tenant(String),
@@ -126,7 +129,9 @@ impl Executor {
         let folder = around.data.to_owned();
         let (audit_config, modules_config) = (config.audit.clone(), config.modules.clone());
         let (engine_id, for_audit) = (engine.identity().clone(), Arc::clone(&metrics));
-        let last = LastState::new(&folder.join(CACHE), &subscription, Arc::clone(&metrics));
+        let key = config.secrets.cache_key_file.as_deref().map(|path| KeyFile::read(path)?.sealer(KEPT_STATE));
+        let sealer = key.transpose().map_err(|error| StartError::CacheKey(error.to_string()))?;
+        let last = LastState::new(&folder.join(CACHE), &subscription, sealer, Arc::clone(&metrics));
         let opened = tokio::task::spawn_blocking(move || {
             let (cache, disk_bytes) = (folder.join(CACHE), modules_config.disk_bytes);
             let store = Store::open(&cache, &engine_id, disk_bytes, Arc::clone(&for_audit))?;
@@ -156,8 +161,10 @@ impl Executor {
 
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
         let ready = around.readiness.condition("state", "the state that was kept is being read");
+        let mut wants_full = false;
         match upkeep::restore(&last, &catalog).await {
-            Ok(()) => {
+            Ok(lacks_secrets) => {
+                wants_full = lacks_secrets;
                 ready.holds();
                 let load = upkeep::load(modules.clone(), Arc::clone(&catalog), parallel, stop.clone());
                 // Whoever asks first does not wait for it.
@@ -176,7 +183,7 @@ impl Executor {
             engine: wire_engine.clone(),
             subscription,
             silence: Duration::from_millis(config.subscription.silence_ms),
-            wants_full: false.into(),
+            wants_full: wants_full.into(),
             put_off: 0.into(),
             ready,
             metrics: Arc::clone(&metrics),

@@ -7,12 +7,15 @@
 //!
 //! What is damaged is never believed. An end that was cut off in the middle of a write was never acknowledged: it is cut,
 //! and what stands before it serves. Anything else that does not check puts the whole file aside, and the control plane is
-//! asked for everything. The file says what the executor had subscribed to: a state for other tenants is not taken.
+//! asked for everything. Secrets lie in it [sealed](sealed) by a key of the executor's own, or are left out. The file says what the executor had subscribed to: a state for other tenants is not taken.
 
 pub(crate) mod fold;
 mod frame;
+mod sealed;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use sealed::PURPOSE as KEPT_STATE;
 
 use crate::{
     files::{self, Force},
@@ -23,6 +26,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use prost::Message as _;
 use sluice_api::distribution::v1 as wire;
+use sluice_serve::seal::Sealer;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
@@ -48,6 +52,8 @@ struct Inner {
     /// What the executor hears of, as it tells the control plane.
     subscription: Vec<u8>,
     metrics: Arc<Metrics>,
+    /// Seals secrets; without it they are left out.
+    sealer: Option<Sealer>,
     writer: Mutex<Writer>,
 }
 
@@ -76,8 +82,8 @@ pub(crate) struct AsItCame {
 }
 
 impl AsItCame {
-    /// Takes down the parts of a state that serves from `at` on.
-    pub(crate) fn of(parts: &[wire::State], at: Timestamp) -> AsItCame {
+    /// Takes down the parts of a state that serves from `at` on, as they are to lie in the file.
+    fn of(parts: &[wire::State], at: Timestamp) -> AsItCame {
         let mut bytes = Vec::new();
         for part in parts {
             frame::write(&mut bytes, &Record::Part { applied_ms: at.as_millisecond(), part: part.encode_to_vec() });
@@ -93,6 +99,8 @@ pub(crate) struct Kept {
     pub(crate) parts: Vec<wire::State>,
     /// When the executor that kept it made it serve.
     pub(crate) applied_at: Timestamp,
+    /// There were secrets that could not be kept, or do not open: everything has to be asked for.
+    pub(crate) lacks_secrets: bool,
 }
 
 /// Why there is no state to start with.
@@ -112,15 +120,27 @@ pub(crate) enum NoState {
 
 impl LastState {
     /// In this folder, which exists. Nothing is read or written yet.
-    pub(crate) fn new(folder: &Path, subscription: &wire::hello::Subscription, metrics: Arc<Metrics>) -> LastState {
+    /// `sealer` seals the secrets in it.
+    pub(crate) fn new(
+        folder: &Path,
+        subscription: &wire::hello::Subscription,
+        sealer: Option<Sealer>,
+        metrics: Arc<Metrics>,
+    ) -> LastState {
         let hello = wire::Hello { subscription: Some(subscription.clone()), ..wire::Hello::default() };
         LastState(Arc::new(Inner {
             folder: folder.to_owned(),
             path: folder.join(FILE),
             subscription: hello.encode_to_vec(),
             metrics,
+            sealer,
             writer: Mutex::default(),
         }))
+    }
+
+    /// Takes down the parts of a state that serves from `at` on, without any secret in clear.
+    pub(crate) fn take_down(&self, parts: &[wire::State], at: Timestamp) -> AsItCame {
+        AsItCame::of(&sealed::sealed(self.0.sealer.as_ref(), parts), at)
     }
 
     /// What was kept. From then on changes are appended to it.
@@ -164,7 +184,9 @@ impl LastState {
             // It can be read and serves; the next whole state makes another file.
             Err(error) => tracing::error!(path = %inner.path.display(), %error, "the kept state cannot be added to"),
         }
-        Ok(Kept { parts: fold::fold(read.updates, Timestamp::now()), applied_at: read.applied_at })
+        let mut parts = fold::fold(read.updates, Timestamp::now());
+        let lacks_secrets = sealed::open(inner.sealer.as_ref(), &mut parts);
+        Ok(Kept { parts, applied_at: read.applied_at, lacks_secrets })
     }
 
     /// Puts the file where it is not looked for again: what is in it cannot be used.

@@ -10,7 +10,10 @@ pub(crate) mod plan;
 mod tests;
 pub(crate) mod update;
 
-use crate::demand::Used;
+use crate::{
+    demand::Used,
+    secrets::{ByName, Secret},
+};
 use jiff::Timestamp;
 use plan::{Plan, Planner, VersionInfo};
 use semver::Version;
@@ -44,6 +47,8 @@ pub(crate) struct Tenant {
     revoked: HashMap<Slug, HashSet<Version>>,
     versions: HashMap<(Slug, Version), Arc<VersionInfo>>,
     flows: HashMap<Slug, Flow>,
+    /// What its Actions may read, as far as something executable needs it.
+    secrets: ByName,
 }
 
 /// A flow's executable revisions.
@@ -127,7 +132,7 @@ impl State {
             remove(&mut tenants, name);
         }
         // Tenants before versions before flows, whatever order they came in.
-        let (mut versions, mut flows) = (Vec::new(), Vec::new());
+        let (mut versions, mut flows, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for change in update.changes {
             match change {
                 Change::Tenant { tenant, origins, break_glass } => {
@@ -138,7 +143,13 @@ impl State {
                 }
                 Change::Version(version) => versions.push(version),
                 Change::Flow(flow) => flows.push(flow),
+                Change::Secret { tenant, secret } => secrets.push((tenant, secret)),
             }
+        }
+        for (tenant, secret) in secrets {
+            let name = || Name::Secret { tenant: tenant.clone(), name: secret.name().to_owned() };
+            let known = known(&mut tenants, &tenant, &name())?;
+            known.secrets.insert(secret.name().to_owned(), Arc::new(secret));
         }
         for version in versions {
             let tenant = known(&mut tenants, &version.tenant, &Name::version(&version))?;
@@ -213,6 +224,11 @@ impl Tenant {
             Some((None, expired)) if revision <= expired => Found::Expired,
             _ => Found::Unknown,
         }
+    }
+
+    /// A secret that something executable needs.
+    pub(crate) fn secret(&self, name: &str) -> Option<&Arc<Secret>> {
+        self.secrets.get(name)
     }
 
     /// Whether the platform has revoked a version.
@@ -296,6 +312,10 @@ impl Tenant {
         let attachments = revisions.flat_map(|revision| revision.plan.attachments());
         let pinned: HashSet<(&Slug, &Version)> = attachments.map(|a| (&a.slug, &a.exact)).collect();
         self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version)));
+        let revisions = self.flows.values().flat_map(|flow| flow.revisions.values());
+        let attachments = revisions.flat_map(|revision| revision.plan.attachments());
+        let needed: HashSet<&String> = attachments.flat_map(|attachment| attachment.secrets.iter()).collect();
+        self.secrets.retain(|name, _| needed.contains(name));
     }
 }
 
@@ -318,6 +338,11 @@ fn remove(tenants: &mut HashMap<Slug, Arc<Tenant>>, name: &Name) {
         Name::Version { tenant, slug, version } => {
             if let Some(tenant) = tenants.get_mut(tenant) {
                 Arc::make_mut(tenant).versions.remove(&(slug.clone(), version.clone()));
+            }
+        }
+        Name::Secret { tenant, name } => {
+            if let Some(tenant) = tenants.get_mut(tenant) {
+                Arc::make_mut(tenant).secrets.remove(name);
             }
         }
         Name::FlowRevision { tenant, flow, revision } => {

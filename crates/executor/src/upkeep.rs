@@ -24,9 +24,11 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Makes the state that was kept the one that serves; its modules come when they are asked for.
 ///
+/// The answer is whether it lacks secrets, so that everything has to be asked for.
+///
 /// # Errors
 /// Why there is none, for the operator.
-pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<(), String> {
+pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<bool, String> {
     let (last, catalog) = (last.clone(), Arc::clone(catalog));
     let restored = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
@@ -52,7 +54,7 @@ pub(crate) async fn restore(last: &LastState, catalog: &Arc<Catalog>) -> Result<
         catalog.counted(state.connected_executors);
         catalog.install(state, kept.applied_at);
         catalog.current_at(kept.applied_at);
-        Ok(())
+        Ok(kept.lacks_secrets)
     });
     restored.await.unwrap_or_else(|_panicked| Err("reading the one that was kept ended without an answer".into()))
 }

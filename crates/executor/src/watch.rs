@@ -20,7 +20,7 @@ use crate::{
     catalog::{Catalog, Scope, Touched},
     chain,
     identity::Identity,
-    last::{AsItCame, LastState, fold::of_served},
+    last::{LastState, fold::of_served},
     modules::{Module, Modules},
     remote::Remote,
     state::{
@@ -280,14 +280,15 @@ impl Watcher {
 
     /// Makes a state the one that serves, with its modules, or says why it cannot be.
     async fn apply(&self, parts: Vec<wire::State>, origin: Origin) -> Result<(), Unapplied> {
-        let (catalog, full) = (Arc::clone(&self.catalog), parts.first().is_some_and(|p| p.full));
+        let (catalog, last) = (Arc::clone(&self.catalog), self.last.clone());
+        let full = parts.first().is_some_and(|p| p.full);
         // A large state takes a while to read: not on a worker that sign-ins wait for.
         let planned = tokio::task::spawn_blocking(move || {
             let (is_on_demand, at) = (matches!(catalog.scope(), Scope::OnDemand(_)), Timestamp::now());
             // What comes of a tenant that was let go must not be found after a restart, where it would be all that is known.
             let (as_it_came, all) = match is_on_demand {
                 true => (None, parts.clone()),
-                false => (Some(AsItCame::of(&parts, at)), Vec::new()),
+                false => (Some(last.take_down(&parts, at)), Vec::new()),
             };
             let mut update = Update::read(parts)?;
             let before = catalog.applied();
@@ -301,7 +302,7 @@ impl Watcher {
                 None => State::default().updated(update, &catalog.planner)?,
             };
             let is_served = |tenant: &str| Slug::parse(tenant).is_ok_and(|tenant| state.tenant(&tenant).is_some());
-            let as_it_came = as_it_came.unwrap_or_else(|| AsItCame::of(&of_served(all, is_served), at));
+            let as_it_came = as_it_came.unwrap_or_else(|| last.take_down(&of_served(all, is_served), at));
             let state = state.without_expired(at).unwrap_or(state);
             Ok::<_, Refused>((state, touched, removed, as_it_came))
         });

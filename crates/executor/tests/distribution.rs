@@ -151,6 +151,7 @@ async fn a_revision_that_is_not_here_is_fetched_once() {
         flow_revision: Some(flow("acme", 9, "1.0.0")),
         versions: vec![version("acme", "1.0.0", &digest)],
         tenant: Some(wire::TenantState { tenant: "acme".into(), ..Default::default() }),
+        secrets: Vec::new(),
     };
     fake.revision(9, Some(Ok(answer)));
     for _ in 0..3 {

@@ -362,6 +362,7 @@ async fn many_who_ask_for_a_revision_fetch_it_once() {
             allowed_redirect_origins: Vec::new(),
             break_glass: false,
         }),
+        secrets: Vec::new(),
     };
     fake.revision(9, Some(Ok(answer)));
     let calls = (0..20).map(|_| running.execute(|r| r.flow_revision = 9));

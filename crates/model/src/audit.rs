@@ -40,6 +40,10 @@ words! {
         RedirectOriginsUpdated = "tenant.redirect_origins_updated",
         /// A tenant's custom Actions were turned off, or on again: see `from` and `to`.
         BreakGlassUpdated = "tenant.break_glass_updated",
+        /// A secret was set: its name and version are in `to`.
+        SecretSet = "secret.set",
+        /// A secret was removed: its name and version are in `from`.
+        SecretRemoved = "secret.removed",
         /// A spool could not be written and the operator chose to go on: how many records are missing is in `to`.
         AuditGap = "audit.gap",
     }

@@ -138,7 +138,14 @@ pub struct Provided {
 impl Provided {
     /// What this build provides.
     pub const THIS_BUILD: Provided =
-        Provided { fetch: false, secrets: false, counters: false, kv: false, components: false };
+        Provided { fetch: true, secrets: true, counters: true, kv: true, components: false };
+}
+
+/// Whether a text can name a secret: a letter, then letters, digits, `_`, `-` and `.`, at most [`MAX_SECRET_NAME_CHARS`] in all.
+pub fn is_secret_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.len() <= MAX_SECRET_NAME_CHARS
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
 /// Checks a path in a package: relative, `/` between its parts, no empty part, `.` or `..`, no backslash, colon, control

@@ -1,6 +1,6 @@
 //! Versions: immutable, semver, content-addressed; how the next one is named and how a pin is resolved.
 
-use crate::{Error, Limits, Object, OutcomeKind, Slug, Trigger, decode::words};
+use crate::{Error, Grants, Limits, Object, OutcomeKind, Slug, Trigger, decode::words};
 use semver::{BuildMetadata, Prerelease, Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct ActionVersion {
     pub outcomes: Option<Vec<OutcomeKind>>,
     /// What a run may use.
     pub limits: Limits,
+    /// What a run may reach. A row that an older build wrote says nothing of it: what reaches anything was refused then.
+    #[serde(default)]
+    pub grants: Grants,
     /// The config schema as JSON; `None` takes only `{}`.
     pub schema: Option<Object>,
     /// Names the content: source, metadata, schema. Blake3, 64 hexadecimal digits.

@@ -25,6 +25,7 @@ mod methods;
 mod principal;
 mod readiness;
 mod refusal;
+pub mod seal;
 mod signals;
 mod stack;
 mod telemetry;

@@ -4,10 +4,11 @@ use crate::{control::v1 as control, distribution::v1 as distribution, executor::
 use prost::Message;
 use serde_json::json;
 use sluice_model::{
-    Attachment, AuditKind, AuditRecord, Failure, FailureReason, FlowRevision, Invalid, Limits, LogLevel, LogLine,
-    OnFailure, Outcome, OutcomeKind, RunResult, Skipped, Slot, Slug, Trigger,
+    Attachment, AuditKind, AuditRecord, Failure, FailureReason, FlowRevision, Grants, Invalid, Limits, LogLevel,
+    LogLine, OnFailure, Outcome, OutcomeKind, RunResult, Skipped, Slot, Slug, Trigger,
     audit::{AuditFailure, AuditRun},
     claim::ClaimToken,
+    manifest::Capability,
     outcome::{BlockError, Factor, OnNonInteractive, OnUnenrolled, RedirectMode},
     slot::{DecidedBy, Lost, LostKind, MergedClaim, Pending, PendingMfa, PendingRedirect, SlotAnswer},
     version::{ActionVersion, Bump},
@@ -91,6 +92,13 @@ fn version() -> ActionVersion {
         triggers: vec![Trigger::PostLogin, Trigger::PreUserRegistration],
         outcomes: Some(vec![OutcomeKind::Continue, OutcomeKind::Block]),
         limits: Limits { cpu_ms: 50, wall_ms: 500 },
+        grants: Grants {
+            hosts: vec!["api.example.com".to_owned()],
+            hosts_from_config: vec!["/url".to_owned()],
+            secrets: vec!["API_KEY".to_owned()],
+            secrets_from_config: vec!["/url_ref".to_owned()],
+            capabilities: vec![Capability::Counters, Capability::Kv],
+        },
         schema: Some(object(json!({ "type": "object", "properties": { "n": { "maximum": 100 } } }))),
         content_digest: "a".repeat(64),
         bundle_digest: "b".repeat(64),
@@ -243,7 +251,13 @@ fn a_broken_flow_revision_is_refused_by_its_field() {
 
 #[test]
 fn versions_come_back_as_they_went() {
-    let bare = ActionVersion { outcomes: None, schema: None, engine: "unknown".to_owned(), ..version() };
+    let bare = ActionVersion {
+        outcomes: None,
+        schema: None,
+        engine: "unknown".to_owned(),
+        grants: Grants::default(),
+        ..version()
+    };
     for version in [version(), bare] {
         assert_eq!(ActionVersion::try_from(sent(wire::Version::from(version.clone()))).unwrap(), version);
     }
@@ -253,6 +267,18 @@ fn versions_come_back_as_they_went() {
     let state = distribution::VersionState::from(&version());
     assert_eq!(Limits::try_from(state.limits.unwrap()).unwrap(), version().limits);
     assert_eq!(OutcomeKind::from_list(&state.outcomes).unwrap(), version().outcomes.unwrap());
+    assert_eq!(grants(state.grants).unwrap(), version().grants);
+}
+
+#[test]
+fn what_a_version_reaches_is_bounded() {
+    let wrong = |grants: wire::VersionGrants| Grants::try_from(grants).unwrap_err().to_string();
+    let many = wire::VersionGrants { hosts: vec!["a.example".to_owned(); 51], ..Default::default() };
+    assert_eq!(wrong(many), "hosts: has 51 entries; it takes at most 50");
+    let odd = wire::VersionGrants { secrets: vec!["A".to_owned(), "sk live".to_owned()], ..Default::default() };
+    assert_eq!(wrong(odd), "secrets[1]: is not the name of a secret");
+    let unknown = wire::VersionGrants { capabilities: vec![9], ..Default::default() };
+    assert!(wrong(unknown).starts_with("capabilities[0]: 9 is not known here"));
 }
 
 #[test]

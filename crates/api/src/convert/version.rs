@@ -3,8 +3,9 @@
 use super::{Ctx, FieldError, Word, json, required, time, word};
 use crate::{control::v1::publish_header, distribution::v1 as distribution, types::v1 as wire};
 use sluice_model::{
-    Limits, Slug, Trigger,
+    Grants, Limits, Slug, Trigger,
     limits::{MAX_CPU_MS, MAX_WALL_MS},
+    manifest::{MAX_ENTRIES, is_secret_name},
     version::{self, ActionVersion, Bump},
 };
 
@@ -76,6 +77,51 @@ impl From<Limits> for wire::VersionLimits {
     }
 }
 
+impl TryFrom<wire::VersionGrants> for Grants {
+    type Error = FieldError;
+
+    fn try_from(grants: wire::VersionGrants) -> Result<Grants, FieldError> {
+        let wire::VersionGrants { hosts, hosts_from_config, secrets, secrets_from_config, capabilities } = grants;
+        let lists = [
+            ("hosts", &hosts),
+            ("hosts_from_config", &hosts_from_config),
+            ("secrets", &secrets),
+            ("secrets_from_config", &secrets_from_config),
+        ];
+        if let Some((field, list)) = lists.into_iter().find(|(_, list)| list.len() > MAX_ENTRIES) {
+            let message = format!("has {} entries; it takes at most {MAX_ENTRIES}", list.len());
+            return Err(FieldError::here(message).under(field));
+        }
+        if let Some(index) = secrets.iter().position(|name| !is_secret_name(name)) {
+            return Err(FieldError::here("is not the name of a secret").at_index(index).under("secrets"));
+        }
+        let capabilities = Word::from_list(&capabilities).ctx("capabilities")?;
+        Ok(Grants { hosts, hosts_from_config, secrets, secrets_from_config, capabilities })
+    }
+}
+
+impl From<Grants> for wire::VersionGrants {
+    fn from(grants: Grants) -> wire::VersionGrants {
+        wire::VersionGrants {
+            hosts: grants.hosts,
+            hosts_from_config: grants.hosts_from_config,
+            secrets: grants.secrets,
+            secrets_from_config: grants.secrets_from_config,
+            capabilities: Word::to_list(&grants.capabilities),
+        }
+    }
+}
+
+/// Reads what a version reaches. Absent is nothing.
+pub fn grants(grants: Option<wire::VersionGrants>) -> Result<Grants, FieldError> {
+    grants.map(Grants::try_from).transpose().map(Option::unwrap_or_default).ctx("grants")
+}
+
+/// Nothing is absent.
+fn sent(grants: Grants) -> Option<wire::VersionGrants> {
+    (!grants.is_empty()).then(|| grants.into())
+}
+
 /// The model writes an engine as `engine/image`.
 impl From<&str> for wire::EngineIdentity {
     fn from(text: &str) -> wire::EngineIdentity {
@@ -111,6 +157,7 @@ impl TryFrom<wire::Version> for ActionVersion {
                 .ctx("triggers")?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
+            grants: grants(version.grants)?,
             schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
             content_digest: version.digest,
             bundle_digest: version.bundle_digest,
@@ -146,6 +193,7 @@ impl From<ActionVersion> for wire::Version {
             yanked: version.yanked,
             revoked: version.revoked,
             etag: String::new(),
+            grants: sent(version.grants),
         }
     }
 }
@@ -164,6 +212,7 @@ impl From<&ActionVersion> for distribution::VersionState {
             published_on: Some(version.engine.as_str().into()),
             config_schema: version.schema.clone().map(json::to_struct),
             revoked: version.revoked,
+            grants: sent(version.grants.clone()),
         }
     }
 }

@@ -6,6 +6,7 @@ use sluice_model::{
     FailureReason, LogLevel, OnFailure, OutcomeKind, Skipped,
     claim::{ClaimTarget, ClaimToken},
     flow::FlowChangeKind,
+    manifest::Capability,
     outcome::{BlockError, EmitFormat, EmitOn, Factor, IfExists, OnNonInteractive, OnUnenrolled, RedirectMode},
     slot::LostKind,
     version::ActionKind,
@@ -100,6 +101,7 @@ words! {
     OnFailure = OnFailure { Block, Continue }
     FlowChangeKind = FlowChangeKind { Attached, Detached, Updated, SlotUpdated }
     ActionKind = ActionKind { Template, Custom }
+    Capability = Capability { Counters, Kv }
     LostKind = LostKind { Claim, Redirect, Factors, State }
 }
 

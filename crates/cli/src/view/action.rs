@@ -12,7 +12,7 @@ use sluice_api::{
     convert::{Ctx as _, Word as _},
     types::v1 as wire,
 };
-use sluice_model::{Error, Limits, OutcomeKind, Trigger, version::ActionKind, version::ActionVersion};
+use sluice_model::{Error, Grants, Limits, OutcomeKind, Trigger, version::ActionKind, version::ActionVersion};
 
 /// `{slug, name, kind, triggers, attached, newest}`
 #[derive(Clone, Debug, Serialize)]
@@ -60,8 +60,8 @@ impl Entry for Action {
     }
 }
 
-/// `{version, name, triggers, outcomes | null, limits: {cpu_ms, wall_ms}, digest, published_at, published_by, deprecated,
-/// yanked, revoked, etag}`
+/// `{version, name, triggers, outcomes | null, limits: {cpu_ms, wall_ms}, grants: {hosts, hosts_from_config, secrets,
+/// secrets_from_config, capabilities}, digest, published_at, published_by, deprecated, yanked, revoked, etag}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Version {
     version: String,
@@ -69,6 +69,7 @@ pub(crate) struct Version {
     triggers: Vec<Trigger>,
     outcomes: Option<Vec<OutcomeKind>>,
     limits: Limits,
+    pub(super) grants: Grants,
     digest: String,
     published_at: Timestamp,
     published_by: String,
@@ -107,6 +108,7 @@ impl TryFrom<wire::Version> for Version {
             triggers: read.triggers,
             outcomes: read.outcomes,
             limits: read.limits,
+            grants: read.grants,
             digest: read.content_digest,
             published_at: read.published_at,
             published_by: read.published_by,

@@ -125,6 +125,28 @@ fn version(number: &str) -> wire::Version {
 }
 
 #[test]
+fn secrets() {
+    use super::secret::{Removed, Secret, Set};
+    let secret = |name: &str, used_by: &[&str]| control::Secret {
+        name: name.into(),
+        version: 2,
+        created_at: at(0),
+        updated_at: at(60),
+        updated_by: "platform-operator".into(),
+        etag: "s1".into(),
+        used_by: used_by.iter().map(ToString::to_string).collect(),
+    };
+    let listed = page::<Secret, _>(vec![secret("API_KEY", &["login", "sign-up"]), secret("HOOK", &[])], "");
+    insta::assert_snapshot!("secret_list", both(&listed));
+    let rollout = Some(wire::Rollout { have: 2, waiting: 0 });
+    let set = control::SetSecretResponse { secret: Some(secret("API_KEY", &[])), rollout };
+    insta::assert_snapshot!("secret_set", both(&Set::new(set, true).unwrap()));
+    let warnings = vec![wire::Warning { code: "secret_in_use".into(), pointer: None, ..warning() }];
+    let removed = control::RemoveSecretResponse { name: "API_KEY".into(), version: 2, warnings, rollout };
+    insta::assert_snapshot!("secret_removed", both(&Removed::new(removed, true)));
+}
+
+#[test]
 fn publishing() {
     let answer = |created| control::PublishVersionResponse {
         version: Some(version("1.2.0")),

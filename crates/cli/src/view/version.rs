@@ -17,7 +17,7 @@ use sluice_api::{
     convert::{Ctx as _, json, required},
     types::v1 as wire,
 };
-use sluice_model::Object;
+use sluice_model::{Grants, Object};
 
 /// `{slug, name, kind, triggers, attached, newest, etag, description, version: V, schema | null}`, V as in `action versions`.
 #[derive(Clone, Debug, Serialize)]
@@ -57,6 +57,7 @@ impl View for ActionShown {
         let mut table = super::Table::new(<Version as super::Entry>::COLUMNS);
         table.row(super::Entry::row(&self.version, look));
         text.push_str(&format!("\n{}", table.render(look)));
+        reached(&self.version.grants).iter().for_each(|line| text.push_str(&format!("It {line}.\n")));
         match &self.schema {
             None => text.push_str("It takes no config.\n"),
             Some(schema) => {
@@ -66,6 +67,22 @@ impl View for ActionShown {
         }
         text
     }
+}
+
+/// What a version may reach, a phrase each.
+fn reached(grants: &Grants) -> Vec<String> {
+    let config = |pointers: &[String]| pointers.iter().map(|pointer| format!("config {pointer}")).collect::<Vec<_>>();
+    let said = |verb: &str, declared: &[String], named: &[String]| {
+        let all: Vec<String> = declared.iter().cloned().chain(config(named)).collect();
+        (!all.is_empty()).then(|| format!("{verb} {}", all.join(", ")))
+    };
+    let capabilities: Vec<String> = grants.capabilities.iter().map(ToString::to_string).collect();
+    let lines = [
+        said("may send to", &grants.hosts, &grants.hosts_from_config),
+        said("reads the secrets", &grants.secrets, &grants.secrets_from_config),
+        said("uses", &capabilities, &[]),
+    ];
+    lines.into_iter().flatten().collect()
 }
 
 /// `{slug, version, deprecated, yanked, revoked, etag, warnings, rollout: {have, waiting} | null}`; only a revocation has a

@@ -21,7 +21,7 @@ use serde_json::json;
 use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
 use sluice_model::manifest::Provided;
 use sluice_model::version::{ActionKind, ActionVersion, Bump};
-use sluice_model::{AuditKind, AuditRecord, Bundle, Code, Diagnostic, Error, FailureReason, Slug};
+use sluice_model::{AuditKind, AuditRecord, Bundle, Code, Diagnostic, Error, FailureReason, Grants, Slug};
 use sluice_sandbox::{Engine, Snapshot};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -274,6 +274,7 @@ impl Publisher {
             triggers: manifest.triggers.clone(),
             outcomes: manifest.outcomes.clone(),
             limits: manifest.limits,
+            grants: Grants::of(manifest),
             schema: package.schema.as_ref().map(|schema| schema.as_json().clone()),
             content_digest: digest.to_owned(),
             bundle_digest,
@@ -307,12 +308,16 @@ impl Publisher {
         let mut record = AuditRecord::new(now, AuditKind::ActionPublished, tenant.clone(), who);
         record.slug = Some(version.slug.clone());
         record.version = Some(version.version.clone());
-        record.to = Some(json!({
+        let mut to = json!({
             "name": version.name,
             "triggers": version.triggers,
             "digest": version.content_digest,
             "bundle_digest": version.bundle_digest,
-        }));
+        });
+        if !version.grants.is_empty() {
+            to["grants"] = json!(version.grants);
+        }
+        record.to = Some(to);
         let version_key = keys::version(tenant, &version.slug, &version.version);
         let batch = batch
             .exists(keys::tenant(tenant))

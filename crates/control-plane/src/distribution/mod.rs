@@ -22,6 +22,7 @@ pub(crate) use watch::{Answer, Ended, Event, MAX_TENANTS, Session};
 
 use crate::flows::Flows;
 use crate::keys;
+use crate::secrets::Secrets;
 use crate::shared::Shared;
 use crate::store::{BlobStore, Digest, Revision};
 use jiff::SignedDuration;
@@ -80,12 +81,13 @@ impl Distribution {
     pub(crate) fn new(
         shared: Shared,
         flows: Flows,
+        secrets: Secrets,
         blobs: BlobStore,
         roster: Arc<Roster>,
         cursors: Cursors,
         pace: Pace,
     ) -> Distribution {
-        let resources = Resources::new(shared.clone(), flows.catalogue().clone(), pace.revision_ttl);
+        let resources = Resources::new(shared.clone(), flows.catalogue().clone(), secrets, pace.revision_ttl);
         let pictures = Pictures::new();
         Distribution { shared, flows, blobs, resources, pictures, roster, cursors, status_every: pace.status_every }
     }
@@ -160,7 +162,7 @@ impl Distribution {
         Ok((row.value.revision, self.roster.wait(&asked, wait).await))
     }
 
-    /// How far a commit has come that revokes a version or turns a switch, likewise. Who comes from now on is told of it at
+    /// How far a commit has come that revokes a version, turns a switch or changes a secret, likewise. Who comes from now on is told of it at
     /// once, and not after a picture from before.
     pub(crate) async fn judged(&self, tenant: &Slug, commit: Revision, wait: Duration) -> Rollout {
         self.pictures.forget().await;

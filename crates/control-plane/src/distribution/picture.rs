@@ -100,7 +100,7 @@ async fn read(resources: &Resources) -> Result<BTreeMap<Slug, Vec<Arc<Resource>>
 
 /// Everything of a tenant, itself first.
 pub(super) async fn whole(resources: &Resources, tenant: Resource, slug: &Slug) -> Result<Vec<Arc<Resource>>, Error> {
-    let (mut after, mut told) = (None, Told::new());
+    let (mut after, mut told) = (None, Told::default());
     let mut found = vec![Arc::new(tenant)];
     loop {
         let page = resources.flows(slug, after).await?;

@@ -7,6 +7,7 @@ use crate::catalogue::Catalogue;
 use crate::flows::{FlowHead, GoneFlow, find_head, find_revision, replaced_at};
 use crate::keys;
 use crate::rows;
+use crate::secrets::{Secrets, uses::needed_by};
 use crate::shared::Shared;
 use crate::store::{Key, MAX_PAGE, Scan};
 use crate::tenants::Tenant;
@@ -14,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 use sluice_model::version::ActionVersion;
 use sluice_model::{Error, FlowRevision, Slug};
+use sluice_serve::seal::SecretText;
 use std::collections::BTreeSet;
 
 /// Something that an executor needs to know.
@@ -30,6 +32,17 @@ pub(crate) enum Resource {
         /// When it stops being executable; `None` for the newest.
         expires_at: Option<Timestamp>,
     },
+    /// A secret that an executable revision needs.
+    Secret {
+        /// The tenant.
+        tenant: Slug,
+        /// Its name.
+        name: String,
+        /// How often it was set.
+        version: u64,
+        /// Its value.
+        value: SecretText,
+    },
 }
 
 impl Resource {
@@ -44,6 +57,18 @@ impl Resource {
 pub(crate) enum Name {
     /// A tenant, and everything of it.
     Tenant(Slug),
+    /// A secret of a tenant.
+    Secret(Slug, String),
+}
+
+/// What has become of a secret that was set or removed.
+pub(super) enum Changed {
+    /// It is set, and something executable needs it.
+    Set(Resource),
+    /// It is set, and nothing executable needs it.
+    NotNeeded,
+    /// It is gone.
+    Gone(Name),
 }
 
 /// Reads resources.
@@ -51,16 +76,37 @@ pub(crate) enum Name {
 pub(crate) struct Resources {
     shared: Shared,
     catalogue: Catalogue,
+    secrets: Secrets,
     revision_ttl: SignedDuration,
 }
 
-/// Versions that were told already in the state that is being made.
-pub(super) type Told = BTreeSet<(Slug, Slug, Version)>;
+/// What was told already in the state that is being made.
+#[derive(Default)]
+pub(super) struct Told {
+    versions: BTreeSet<(Slug, Slug, Version)>,
+    secrets: BTreeSet<(Slug, String)>,
+}
+
+impl Told {
+    /// Takes a resource down; false where it was told already. Tenants and revisions come once by themselves.
+    pub(super) fn take(&mut self, resource: &Resource) -> bool {
+        match resource {
+            Resource::Version(v) => self.versions.insert((v.tenant.clone(), v.slug.clone(), v.version.clone())),
+            Resource::Secret { tenant, name, .. } => self.secrets.insert((tenant.clone(), name.clone())),
+            Resource::Tenant(_) | Resource::Revision { .. } => true,
+        }
+    }
+}
 
 impl Resources {
     /// Revisions are executable for `revision_ttl` past their replacement.
-    pub(super) fn new(shared: Shared, catalogue: Catalogue, revision_ttl: SignedDuration) -> Resources {
-        Resources { shared, catalogue, revision_ttl }
+    pub(super) fn new(
+        shared: Shared,
+        catalogue: Catalogue,
+        secrets: Secrets,
+        revision_ttl: SignedDuration,
+    ) -> Resources {
+        Resources { shared, catalogue, secrets, revision_ttl }
     }
 
     /// A tenant, or that it is gone.
@@ -108,7 +154,7 @@ impl Resources {
     }
 
     /// Everything of a flow that can be executed: its newest revision, unless it was deleted, and `also` those of its
-    /// former ones. The versions that they pin stand before them, unless they were told already.
+    /// former ones. The versions that they pin and the secrets that they need stand before them, unless they were told already.
     ///
     /// The flow is what its head is when this begins, also where it is edited meanwhile: a revision that is replaced while
     /// it is read is still told as the newest. Told as a former one it would leave the flow without a newest one, until the
@@ -134,12 +180,8 @@ impl Resources {
                 true => None,
                 false => replaced_at(&self.shared, tenant, flow, number).await?,
             };
-            for resource in self.with_pins(row.value, replaced).await?.unwrap_or_default() {
-                match &resource {
-                    Resource::Version(v) if !told.insert((v.tenant.clone(), v.slug.clone(), v.version.clone())) => {}
-                    _ => found.push(resource),
-                }
-            }
+            let resources = self.with_pins(row.value, replaced).await?.unwrap_or_default();
+            found.extend(resources.into_iter().filter(|resource| told.take(resource)));
         }
         Ok(found)
     }
@@ -175,7 +217,7 @@ impl Resources {
         }
     }
 
-    /// A revision after the versions that it pins, each once; `None` where it has expired.
+    /// A revision after the versions that it pins and the secrets that it needs, each once; `None` where it has expired.
     pub(super) async fn revision(&self, revision: FlowRevision) -> Result<Option<Vec<Resource>>, Error> {
         let replaced = replaced_at(&self.shared, &revision.tenant, &revision.flow, revision.revision).await?;
         self.with_pins(revision, replaced).await
@@ -195,18 +237,74 @@ impl Resources {
             .iter()
             .flat_map(|slot| slot.attachments.iter().map(|attachment| (&attachment.slug, &attachment.version)))
             .collect();
-        let mut found = Vec::with_capacity(pinned.len() + 1);
-        for (slug, version) in pinned {
-            found.push(Resource::Version(Box::new(self.catalogue.get(tenant, slug, version).await?.value)));
+        let (mut found, mut needed) = (Vec::with_capacity(pinned.len() + 1), BTreeSet::new());
+        for (slug, number) in pinned {
+            let version = self.catalogue.get(tenant, slug, number).await?.value;
+            needed.extend(needed_of(&revision, &version));
+            found.push(Resource::Version(Box::new(version)));
+        }
+        for name in needed {
+            found.extend(self.secret(tenant, &name).await?);
         }
         let expires_at = replaced.map(|replaced| replaced + self.revision_ttl);
         found.push(Resource::Revision { revision, expires_at });
         Ok(Some(found))
     }
 
+    /// A secret, where it is set.
+    async fn secret(&self, tenant: &Slug, name: &str) -> Result<Option<Resource>, Error> {
+        let found = self.secrets.value(tenant, name).await?;
+        let resource =
+            |(version, value)| Resource::Secret { tenant: tenant.clone(), name: name.to_owned(), version, value };
+        Ok(found.map(resource))
+    }
+
+    /// What has become of a secret that was set or removed: told only where something executable needs it.
+    pub(super) async fn changed_secret(&self, tenant: &Slug, name: &str) -> Result<Changed, Error> {
+        let Some(secret) = self.secret(tenant, name).await? else {
+            return Ok(Changed::Gone(Name::Secret(tenant.clone(), name.to_owned())));
+        };
+        let mut after = None;
+        loop {
+            let page = self.flows(tenant, after).await?;
+            for flow in &page.entries {
+                if self.flow_needs(tenant, flow, name).await? {
+                    return Ok(Changed::Set(secret));
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(Changed::NotNeeded),
+            }
+        }
+    }
+
+    async fn flow_needs(&self, tenant: &Slug, flow: &Slug, name: &str) -> Result<bool, Error> {
+        let mut numbers = self.executable(tenant, flow).await?;
+        numbers.extend(find_head(&self.shared, tenant, flow).await?.map(|head| head.value.revision));
+        // The newest most likely.
+        for number in numbers.into_iter().rev() {
+            let Some(row) = find_revision(&self.shared, tenant, flow, number).await? else { continue };
+            for attachment in row.value.slots.iter().flat_map(|slot| &slot.attachments) {
+                let version = self.catalogue.get(tenant, &attachment.slug, &attachment.version).await?.value;
+                if needed_by(attachment, &version).contains(name) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn expired(&self, replaced: Timestamp) -> bool {
         self.shared.clock.now().duration_since(replaced) >= self.revision_ttl
     }
+}
+
+/// The secrets that a revision needs for what it attaches of a version.
+fn needed_of(revision: &FlowRevision, version: &ActionVersion) -> BTreeSet<String> {
+    let attachments = revision.slots.iter().flat_map(|slot| &slot.attachments);
+    let of_version = attachments.filter(|found| (&found.slug, &found.version) == (&version.slug, &version.version));
+    of_version.flat_map(|attachment| needed_by(attachment, version)).collect()
 }
 
 /// Which former revisions of a flow are told.

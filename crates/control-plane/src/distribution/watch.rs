@@ -6,7 +6,7 @@
 
 use super::nack::{Missing, Nack, Refusals};
 use super::picture::{self, Picture};
-use super::resources::{Also, Name, Resource, Told};
+use super::resources::{Also, Changed, Name, Resource, Told};
 use super::roster::Place;
 use super::subscription::Subscription;
 use super::{Distribution, Hello};
@@ -319,8 +319,7 @@ impl Session {
         match self.distribution.shared.store.changes(after, MAX_PAGE).await.map_err(Error::from)? {
             Changes::Compacted { .. } => Ok(None),
             Changes::Entries { entries, through } => {
-                let mut heard =
-                    Heard { through, tenants: BTreeSet::new(), versions: BTreeSet::new(), flows: BTreeMap::new() };
+                let mut heard = Heard { through, ..Heard::default() };
                 for change in &entries {
                     match keys::subject(&change.key) {
                         Some(Subject::Tenant(tenant)) if self.hears(&tenant) => {
@@ -328,6 +327,9 @@ impl Session {
                         }
                         Some(Subject::Version(tenant, slug, version)) if self.hears(&tenant) => {
                             heard.versions.insert((tenant, slug, version));
+                        }
+                        Some(Subject::Secret(tenant, name)) if self.hears(&tenant) => {
+                            heard.secrets.insert((tenant, name));
                         }
                         Some(Subject::Revision(tenant, flow, number)) if self.hears(&tenant) => {
                             heard.flows.entry((tenant, flow)).or_default().insert(number);
@@ -364,14 +366,24 @@ impl Session {
             };
             send(told, event).await?;
         }
-        let mut versions = Told::new();
+        let mut already = Told::default();
         for (tenant, slug, version) in heard.versions {
             let resource = self.distribution.resources.version(&tenant, &slug, &version).await?;
+            already.take(&resource);
             send(told, Event::Upsert(Arc::new(resource))).await?;
-            versions.insert((tenant, slug, version));
+        }
+        for (tenant, name) in &heard.secrets {
+            match self.distribution.resources.changed_secret(tenant, name).await? {
+                Changed::Set(resource) => {
+                    already.take(&resource);
+                    send(told, Event::Upsert(Arc::new(resource))).await?;
+                }
+                Changed::Gone(name) => send(told, Event::Remove(name)).await?,
+                Changed::NotNeeded => {}
+            }
         }
         for ((tenant, flow), numbers) in &heard.flows {
-            let resources = self.distribution.resources.flow(tenant, flow, Also::These(numbers), &mut versions).await?;
+            let resources = self.distribution.resources.flow(tenant, flow, Also::These(numbers), &mut already).await?;
             for resource in resources {
                 send(told, Event::Upsert(Arc::new(resource))).await?;
             }
@@ -466,19 +478,22 @@ impl Session {
 }
 
 /// Changes that an executor hears of.
+#[derive(Default)]
 struct Heard {
     /// The last commit that was looked at.
     through: Revision,
     tenants: BTreeSet<Slug>,
     /// Versions that were revoked.
     versions: BTreeSet<(Slug, Slug, Version)>,
+    /// Secrets that were set or removed.
+    secrets: BTreeSet<(Slug, String)>,
     /// Revisions that are new or were replaced, by flow.
     flows: BTreeMap<(Slug, Slug), BTreeSet<u64>>,
 }
 
 impl Heard {
     fn is_nothing(&self) -> bool {
-        self.tenants.is_empty() && self.versions.is_empty() && self.flows.is_empty()
+        self.tenants.is_empty() && self.versions.is_empty() && self.secrets.is_empty() && self.flows.is_empty()
     }
 }
 

@@ -64,7 +64,7 @@ impl Attach {
         let place = place(slot, self.position)?;
         let mut record = edit.about(AuditKind::ActionAttached, self.trigger, &attachment);
         record.to = Some(pictured(&attachment, place + 1, &version.value)?);
-        let warnings = warnings_of(&attachment, &version.value);
+        let warnings = warnings_of(edit.shared, &self.tenant, &attachment, &version.value).await?;
         let id = attachment.id.clone();
         slot.attachments.insert(place, attachment);
         let relied_on = Batch::new().at(version.key(), version.revision);

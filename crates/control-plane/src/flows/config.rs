@@ -28,7 +28,12 @@ pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<(), Erro
     let parsed = parsed(version.schema.as_ref())?;
     let config = Value::Object(config.clone());
     let found = match schema::validate(parsed.as_ref(), &config) {
-        Ok(_filled) => parsed.map(|schema| schema.check_unhidden(&config)).unwrap_or_default(),
+        Ok(filled) => {
+            let mut found = parsed.map(|schema| schema.check_unhidden(&config)).unwrap_or_default();
+            let names = filled.as_object().map(|filled| version.grants.check_secret_names(filled));
+            found.extend(names.and_then(Result::err).unwrap_or_default());
+            found
+        }
         Err(found) => found,
     };
     let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));

@@ -54,7 +54,7 @@ pub(super) async fn delete(
         };
         let (head, newest) = save::newest(flows, tenant, flow, etag).await?;
         let now = flows.shared.clock.now();
-        let edit = Edit { catalogue: &flows.catalogue, newest: &newest, who, now };
+        let edit = Edit { shared: &flows.shared, catalogue: &flows.catalogue, newest: &newest, who, now };
         let revision = newest.revision;
         let gone = GoneFlow { flow: flow.clone(), revision, deleted_at: now };
         let mut batch = Batch::new()

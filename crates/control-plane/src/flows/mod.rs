@@ -26,6 +26,7 @@ use crate::catalogue::Catalogue;
 use crate::keys;
 use crate::requests::RequestId;
 use crate::rows::{Page, Row};
+use crate::secrets::uses;
 use crate::shared::Shared;
 use crate::store::{Key, Revision, Scan};
 use crate::tenants::Tenants;
@@ -154,7 +155,7 @@ impl Flows {
         for attachment in revision.slots.iter_mut().flat_map(|slot| slot.attachments.iter_mut()) {
             let version = self.catalogue.get(tenant, &attachment.slug, &attachment.version).await?;
             attachment.config = config::shown(version.value.schema.as_ref(), &attachment.config)?;
-            for warning in warnings_of(attachment, &version.value) {
+            for warning in warnings_of(&self.shared, tenant, attachment, &version.value).await? {
                 let message = format!("attachment {} ({}): {}", attachment.id, attachment.slug, warning.message);
                 warnings.push(Warning { message, ..warning });
             }
@@ -219,8 +220,13 @@ fn revision_not_found(flow: &Slug, revision: u64, newest: u64) -> Error {
 }
 
 /// What is likely not what was meant with an attachment.
-fn warnings_of(attachment: &Attachment, version: &ActionVersion) -> Vec<Warning> {
-    let mut found = Vec::new();
+async fn warnings_of(
+    shared: &Shared,
+    tenant: &Slug,
+    attachment: &Attachment,
+    version: &ActionVersion,
+) -> Result<Vec<Warning>, Error> {
+    let mut found = uses::unset(shared, tenant, attachment, version).await?;
     if version.revoked {
         let message = format!(
             "the platform has revoked version {} of {}: its runs end as revoked, and on_unavailable applies",
@@ -251,5 +257,5 @@ fn warnings_of(attachment: &Attachment, version: &ActionVersion) -> Vec<Warning>
         );
         found.push(Warning::new("wall_ms_above_version", message));
     }
-    found
+    Ok(found)
 }

@@ -53,7 +53,7 @@ impl Pinning {
         attachment.version = version.value.version.clone();
         record.version = Some(attachment.version.clone());
         record.to = Some(pictured(attachment, place + 1, &version.value)?);
-        let warnings = warnings_of(attachment, &version.value);
+        let warnings = warnings_of(edit.shared, &self.tenant, attachment, &version.value).await?;
         let relied_on = Batch::new().at(version.key(), version.revision);
         Ok(Draft { attachment: Some(self.attachment.clone()), warnings, relied_on, ..Draft::of(slots, record) })
     }

@@ -52,7 +52,7 @@ impl Rollback {
             if !edit.catalogue.is_listed(version).await? {
                 return refused("ACTION_DELETED", "which was deleted since");
             }
-            for warning in warnings_of(attachment, &version.value) {
+            for warning in warnings_of(edit.shared, &self.tenant, attachment, &version.value).await? {
                 let message = format!("attachment {} ({}): {}", attachment.id, attachment.slug, warning.message);
                 warnings.push(Warning { message, ..warning });
             }

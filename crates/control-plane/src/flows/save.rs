@@ -9,6 +9,7 @@ use crate::catalogue::Catalogue;
 use crate::keys;
 use crate::requests::{self, Keep, RequestId, Seen};
 use crate::rows::{self, Row};
+use crate::shared::Shared;
 use crate::store::Batch;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub(super) enum Change<'a> {
 /// What a change is made up from.
 #[derive(Clone, Copy)]
 pub(super) struct Edit<'a> {
+    /// Where the secrets are that attachments need.
+    pub(super) shared: &'a Shared,
     /// What there is to pin.
     pub(super) catalogue: &'a Catalogue,
     /// The revision that is changed.
@@ -223,7 +226,7 @@ async fn try_change(flows: &Flows, who: &str, change: Change<'_>, request: Optio
         };
         let (head, newest) = newest(flows, tenant, flow, etag).await?;
         let now = flows.shared.clock.now();
-        let edit = Edit { catalogue: &flows.catalogue, newest: &newest, who, now };
+        let edit = Edit { shared: &flows.shared, catalogue: &flows.catalogue, newest: &newest, who, now };
         let mut draft = change.draft(flows, edit).await?;
         let batch = std::mem::take(&mut draft.relied_on).at(keys::flow(tenant, flow), head.revision);
         let next = FlowRevision {

@@ -80,7 +80,7 @@ impl Update {
             Some(wall_ms) => attachment.wall_ms = Some(check_wall(wall_ms)?),
         }
         record.to = Some(pictured(&attachment, to + 1, &version)?);
-        let warnings = warnings_of(&attachment, &version);
+        let warnings = warnings_of(edit.shared, &self.tenant, &attachment, &version).await?;
         slot.attachments.insert(to, attachment);
         Ok(Draft { attachment: Some(self.attachment.clone()), warnings, ..Draft::of(slots, record) })
     }

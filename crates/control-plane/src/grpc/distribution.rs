@@ -73,6 +73,7 @@ impl DistributionEdge {
             match parts::to_wire(&told).resource {
                 Some(resource::Resource::Tenant(tenant)) => answer.tenant = Some(tenant),
                 Some(resource::Resource::Version(version)) => answer.versions.push(version),
+                Some(resource::Resource::Secret(secret)) => answer.secrets.push(secret),
                 Some(resource::Resource::FlowRevision(revision)) => answer.flow_revision = Some(revision),
                 None => {}
             }
@@ -183,6 +184,7 @@ fn about(name: wire::ResourceName) -> String {
     match name.name {
         Some(resource_name::Name::Tenant(name)) => format!("tenant {}", name.tenant),
         Some(resource_name::Name::Version(name)) => format!("version {}/{}@{}", name.tenant, name.slug, name.version),
+        Some(resource_name::Name::Secret(name)) => format!("secret {}/{}", name.tenant, name.name),
         Some(resource_name::Name::FlowRevision(name)) => {
             format!("flow revision {}/{}/{}", name.tenant, name.flow, name.revision)
         }

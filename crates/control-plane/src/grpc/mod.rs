@@ -9,6 +9,7 @@ mod executors;
 mod flows;
 mod ingest;
 mod parts;
+mod secrets;
 mod tenants;
 
 pub(crate) use audit::AuditEdge;
@@ -17,6 +18,7 @@ pub(crate) use distribution::DistributionEdge;
 pub(crate) use executors::ExecutorEdge;
 pub(crate) use flows::FlowEdge;
 pub(crate) use ingest::IngestEdge;
+pub(crate) use secrets::SecretEdge;
 pub(crate) use tenants::TenantEdge;
 
 use crate::distribution::Rollout;

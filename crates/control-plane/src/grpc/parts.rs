@@ -82,6 +82,12 @@ pub(super) fn to_wire(resource: &Resource) -> wire::Resource {
             break_glass: tenant.break_glass,
         }),
         Resource::Version(version) => resource::Resource::Version((&**version).into()),
+        Resource::Secret { tenant, name, version, value } => resource::Resource::Secret(wire::SecretState {
+            tenant: tenant.to_string(),
+            name: name.clone(),
+            version: *version,
+            value: value.expose().to_owned().into(),
+        }),
         Resource::Revision { revision, expires_at } => {
             let etag = crate::flows::etag_of(revision);
             resource::Resource::FlowRevision(wire::FlowRevision {
@@ -97,6 +103,9 @@ pub(super) fn to_wire(resource: &Resource) -> wire::Resource {
 fn to_wire_name(name: Name) -> wire::ResourceName {
     let name = match name {
         Name::Tenant(tenant) => resource_name::Name::Tenant(wire::TenantName { tenant: tenant.to_string() }),
+        Name::Secret(tenant, name) => {
+            resource_name::Name::Secret(wire::SecretName { tenant: tenant.to_string(), name })
+        }
     };
     wire::ResourceName { name: Some(name) }
 }

@@ -4,7 +4,7 @@ use crate::support::{TestClock, answered, tools};
 use sluice_api::control::v1::{
     self as control, audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
     executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
-    tenant_service_client::TenantServiceClient,
+    secret_service_client::SecretServiceClient, tenant_service_client::TenantServiceClient,
 };
 use sluice_api::distribution::v1::{
     self as wire, audit_ingest_service_client::AuditIngestServiceClient,
@@ -122,6 +122,15 @@ async fn a_tenants_caller_may_act_in_its_own_tenant_alone() {
     denied(answered(catalog.revoke_version(mark).await), "OPERATOR_ONLY");
     let delete = control::DeleteActionRequest { tenant: other(), slug: slug(), ..Default::default() };
     denied(answered(catalog.delete_action(delete).await), "TENANT_DENIED");
+
+    let mut secrets = SecretServiceClient::new(own(&channel));
+    let (name, value) = (|| "API_KEY".to_owned(), || "value".to_owned());
+    let set = control::SetSecretRequest { tenant: other(), name: name(), value: value(), ..Default::default() };
+    denied(answered(secrets.set_secret(set).await), "TENANT_DENIED");
+    let remove = control::RemoveSecretRequest { tenant: other(), name: name(), ..Default::default() };
+    denied(answered(secrets.remove_secret(remove).await), "TENANT_DENIED");
+    let list = control::ListSecretsRequest { tenant: other(), ..Default::default() };
+    denied(answered(secrets.list_secrets(list).await), "TENANT_DENIED");
 
     let mut flows = FlowServiceClient::new(own(&channel));
     let flow = || "login".to_owned();

@@ -20,6 +20,7 @@ mod publish;
 mod requests;
 mod restart;
 mod scale;
+mod secrets;
 mod support;
 mod tenants;
 mod watching;

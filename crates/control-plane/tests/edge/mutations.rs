@@ -31,6 +31,7 @@ enum Guard {
     Flow,
     Action,
     Version,
+    Secret,
 }
 
 /// A row of the table.
@@ -63,7 +64,7 @@ macro_rules! call {
 }
 
 fn table() -> Vec<Mutation> {
-    use Guard::{Action, Flow, Nothing, Tenant, Version};
+    use Guard::{Action, Flow, Nothing, Secret, Tenant, Version};
     let row = |rpc, guard, kind, call| Mutation { rpc, guard, kind, call };
     vec![
         row("CreateTenant", Nothing, "tenant.created", |plane, asked| {
@@ -130,6 +131,27 @@ fn table() -> Vec<Mutation> {
             Tenant,
             "tenant.break_glass_updated",
             call!(tenants.set_break_glass, SetBreakGlassRequest { on: |asked| !asked.other }),
+        ),
+        row(
+            "SetSecret",
+            Secret,
+            "secret.set",
+            call!(
+                secrets.set_secret,
+                SetSecretRequest {
+                    name: |_| "API_KEY".into(),
+                    value: |asked| if asked.other { "other" } else { "value" }.into(),
+                }
+            ),
+        ),
+        row(
+            "RemoveSecret",
+            Secret,
+            "secret.removed",
+            call!(
+                secrets.remove_secret,
+                RemoveSecretRequest { name: |asked| if asked.other { "OTHER" } else { "API_KEY" }.into() }
+            ),
         ),
         row(
             "DeprecateVersion",
@@ -270,6 +292,13 @@ async fn prepared(plane: &Plane, tenant: &str, rpc: &str) -> String {
         ..Default::default()
     };
     plane.tenants().add_redirect_origin(request).await.unwrap();
+    let request = control::SetSecretRequest {
+        tenant: tenant.into(),
+        name: "API_KEY".into(),
+        value: "first".into(),
+        ..Default::default()
+    };
+    plane.secrets().set_secret(request).await.unwrap();
     if rpc == "DeleteAction" {
         return String::new();
     }
@@ -286,6 +315,7 @@ async fn etag(plane: &Plane, tenant: &str, guard: Guard) -> String {
             plane.tenants().get_tenant(request).await.unwrap().into_inner().tenant.unwrap().etag
         }
         Guard::Flow => plane.flow(&tenant, "login", 0).await.unwrap().etag,
+        Guard::Secret => secrets(plane, &tenant).await.remove(0).etag,
         Guard::Action => {
             let request = control::GetActionRequest { tenant, slug };
             plane.catalog().get_action(request).await.unwrap().into_inner().action.unwrap().etag
@@ -295,6 +325,11 @@ async fn etag(plane: &Plane, tenant: &str, guard: Guard) -> String {
             plane.catalog().get_version(request).await.unwrap().into_inner().version.unwrap().etag
         }
     }
+}
+
+async fn secrets(plane: &Plane, tenant: &str) -> Vec<control::Secret> {
+    let request = control::ListSecretsRequest { tenant: tenant.into(), ..Default::default() };
+    plane.secrets().list_secrets(request).await.unwrap().into_inner().secrets
 }
 
 /// Everything that can be seen of a tenant, and of those that a row makes beside it.
@@ -309,7 +344,11 @@ async fn picture(plane: &Plane, tenant: &str) -> String {
     let request = control::ListFlowsRequest { tenant: tenant.into(), ..Default::default() };
     let flows = plane.flows().list_flows(request).await.unwrap().into_inner().flows;
     let (actions, login) = (plane.actions(tenant).await, plane.flow(tenant, "login", 0).await);
-    format!("{tenants:?} {origins:?} {actions:?} {versions:?} {flows:?} {login:?} {:?}", plane.kinds(tenant).await)
+    let secrets = secrets(plane, tenant).await;
+    format!(
+        "{secrets:?} {tenants:?} {origins:?} {actions:?} {versions:?} {flows:?} {login:?} {:?}",
+        plane.kinds(tenant).await
+    )
 }
 
 /// How many records of a kind a tenant has, and those that a row makes beside it.

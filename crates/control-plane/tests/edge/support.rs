@@ -5,7 +5,7 @@ use sluice_api::control::v1 as control;
 use sluice_api::control::v1::{
     audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
     executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
-    tenant_service_client::TenantServiceClient,
+    secret_service_client::SecretServiceClient, tenant_service_client::TenantServiceClient,
 };
 use sluice_api::convert::json;
 use sluice_api::distribution::v1::{
@@ -152,6 +152,10 @@ impl Plane {
 
     pub(crate) fn catalog(&self) -> CatalogServiceClient<Channel> {
         CatalogServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn secrets(&self) -> SecretServiceClient<Channel> {
+        SecretServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn flows(&self) -> FlowServiceClient<Channel> {

@@ -21,6 +21,7 @@ enum Key {
     Tenant(String),
     Version(String, String, String),
     Revision(String, String, u64),
+    Secret(String, String),
 }
 
 impl Key {
@@ -28,6 +29,7 @@ impl Key {
         match resource {
             Resource::Tenant(tenant) => Key::Tenant(tenant.tenant.clone()),
             Resource::Version(v) => Key::Version(v.tenant.clone(), v.slug.clone(), v.version.clone()),
+            Resource::Secret(secret) => Key::Secret(secret.tenant.clone(), secret.name.clone()),
             Resource::FlowRevision(revision) => {
                 let flow = revision.flow.as_ref();
                 let text = |text: Option<&String>| text.cloned().unwrap_or_default();
@@ -42,7 +44,9 @@ impl Key {
 
     fn tenant(&self) -> &str {
         match self {
-            Key::Tenant(tenant) | Key::Version(tenant, ..) | Key::Revision(tenant, ..) => tenant,
+            Key::Tenant(tenant) | Key::Version(tenant, ..) | Key::Revision(tenant, ..) | Key::Secret(tenant, ..) => {
+                tenant
+            }
         }
     }
 }
@@ -75,10 +79,12 @@ pub(crate) fn fold(updates: Vec<Vec<State>>, now: Timestamp) -> Vec<State> {
             }
         }
     }
-    let (mut tenants, mut versions, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tenants, mut secrets, mut versions, mut revisions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut pinned = HashSet::new();
     for (key, (order, resource)) in known {
         match &resource {
+            // Secrets need their tenant alone.
+            Resource::Secret(_) => secrets.push((order, resource)),
             Resource::Tenant(_) => tenants.push((order, resource)),
             Resource::Version(_) => versions.push((key, (order, resource))),
             Resource::FlowRevision(revision) => {
@@ -98,7 +104,7 @@ pub(crate) fn fold(updates: Vec<Vec<State>>, now: Timestamp) -> Vec<State> {
         }
     }
     let versions = versions.into_iter().filter(|(key, _)| pinned.contains(key)).map(|(_, version)| version);
-    let mut all: [Vec<(usize, Resource)>; 3] = [tenants, versions.collect(), revisions];
+    let mut all: [Vec<(usize, Resource)>; 4] = [tenants, secrets, versions.collect(), revisions];
     // What came last must come last: of two revisions that were the newest, the later one is.
     all.iter_mut().for_each(|kind| kind.sort_unstable_by_key(|(order, _)| *order));
     parts(all.into_iter().flatten().map(|(_, resource)| resource), cursor, connected_executors)
@@ -109,6 +115,9 @@ fn remove(known: &mut HashMap<Key, (usize, Resource)>, name: &ResourceName) {
         Some(Name::Tenant(gone)) => known.retain(|key, _| key.tenant() != gone.tenant),
         Some(Name::Version(gone)) => {
             known.remove(&Key::Version(gone.tenant.clone(), gone.slug.clone(), gone.version.clone()));
+        }
+        Some(Name::Secret(gone)) => {
+            known.remove(&Key::Secret(gone.tenant.clone(), gone.name.clone()));
         }
         Some(Name::FlowRevision(gone)) => {
             known.remove(&Key::Revision(gone.tenant.clone(), gone.flow.clone(), gone.revision));

@@ -9,7 +9,7 @@ fn all() -> wire::hello::Subscription {
 }
 
 fn kept_in(folder: &Path) -> LastState {
-    LastState::new(folder, &all(), Metrics::for_tests())
+    LastState::new(folder, &all(), None, Metrics::for_tests())
 }
 
 fn at(second: i64) -> Timestamp {
@@ -55,6 +55,7 @@ fn names(parts: &[wire::State]) -> (u64, Vec<String>) {
     let name = |resource: &Resource| match resource {
         Resource::Tenant(tenant) => tenant.tenant.clone(),
         Resource::Version(version) => format!("check@{}", version.version),
+        Resource::Secret(secret) => format!("secret {}", secret.name),
         Resource::FlowRevision(revision) => format!("login {}", revision.flow.as_ref().unwrap().revision),
     };
     let upserts = parts.iter().flat_map(|part| &part.upserts);
@@ -159,7 +160,7 @@ async fn a_state_of_another_subscription_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     story(folder.path()).await;
     let one = wire::hello::Subscription::Tenants(wire::TenantSet { tenants: vec!["acme".into()] });
-    let other = LastState::new(folder.path(), &one, Metrics::for_tests());
+    let other = LastState::new(folder.path(), &one, None, Metrics::for_tests());
     assert!(matches!(other.load(), Err(NoState::OtherSubscription(_))));
     // Its changes do not go into that file; its whole state replaces it.
     other.keep(AsItCame::of(&[state(5, false, vec![tenant("acme")])], at(1))).await;

@@ -16,7 +16,7 @@ use crate::{
 use prost::Message as _;
 use semver::Version;
 use serde_json::{Value, json};
-use sluice_model::{Attachment, Bundle, FlowRevision, OutcomeKind, Slot, Slug};
+use sluice_model::{Attachment, Bundle, FlowRevision, Grants, OutcomeKind, Slot, Slug};
 use std::collections::HashMap;
 use tempfile::TempDir;
 use wire::run_result::Result as How;
@@ -108,6 +108,7 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             digest: "1".repeat(64),
             bundle_digest,
             limits: piece.limits,
+            grants: Grants::default(),
             outcomes: piece.outcomes,
             schema: piece.schema,
             revoked: piece.is_revoked,

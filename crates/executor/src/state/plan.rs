@@ -8,8 +8,8 @@ use crate::{
 use parking_lot::Mutex;
 use semver::Version;
 use sluice_model::{
-    AttachmentId, FlowRevision, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, limits::MAX_ATTACHMENTS_A_SLOT,
-    schema,
+    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger,
+    limits::MAX_ATTACHMENTS_A_SLOT, schema,
 };
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct VersionInfo {
     limits: Limits,
+    grants: Arc<Grants>,
     outcomes: Option<Arc<[OutcomeKind]>>,
     schema: Option<Object>,
     /// The digest of its content.
@@ -62,12 +63,18 @@ pub(crate) struct AttachmentPlan {
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
+    /// The names of the secrets that it may read: those that the version declares, and those that its config names.
+    #[cfg_attr(not(test), allow(dead_code, reason = "asked by what runs may reach, once that is wired in"))]
+    pub(crate) secrets: Arc<[String]>,
     /// With its defaults filled in.
     pub(crate) config: Object,
     pub(crate) on_error: OnFailure,
     pub(crate) on_unavailable: OnFailure,
     /// The version's, with the attachment's own wall limit where that is smaller.
     pub(crate) limits: Limits,
+    /// What the version may reach.
+    #[expect(dead_code, reason = "asked by what runs may reach, once that is wired in")]
+    pub(crate) grants: Arc<Grants>,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Arc<[OutcomeKind]>>,
     pub(crate) module: Arc<Module>,
@@ -109,6 +116,7 @@ impl Planner {
     pub(crate) fn version(&self, version: &VersionUpsert) -> VersionInfo {
         VersionInfo {
             limits: version.limits,
+            grants: Arc::new(version.grants.clone()),
             outcomes: version.outcomes.as_deref().map(Arc::from),
             schema: version.schema.clone(),
             digest: version.digest.clone(),
@@ -146,7 +154,10 @@ impl Planner {
                     ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
-                let config = attachment.config.clone();
+                let config = match &version.schema {
+                    Some(schema) => schema::fill_defaults(schema, attachment.config.clone()),
+                    None => attachment.config.clone(),
+                };
                 attachments.push(AttachmentPlan {
                     id: attachment.id.clone(),
                     slug: attachment.slug.clone(),
@@ -155,13 +166,12 @@ impl Planner {
                     is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
-                    config: match &version.schema {
-                        Some(schema) => schema::fill_defaults(schema, config),
-                        None => config,
-                    },
+                    secrets: version.grants.secrets_with(&config).into_iter().collect(),
+                    config,
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,
                     limits: Limits { wall_ms, ..version.limits },
+                    grants: Arc::clone(&version.grants),
                     outcomes: version.outcomes.clone(),
                     module: Arc::clone(&version.module),
                     breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),

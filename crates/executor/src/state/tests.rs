@@ -370,3 +370,45 @@ fn what_has_expired_is_dropped_with_the_versions_that_nothing_else_pins() {
     let last = later.without_expired(at(i64::from(i32::MAX))).unwrap();
     assert_eq!((last.counts(), plan(&last, 0).unwrap().revision), ((2, 1), 3), "the newest never expires");
 }
+
+fn secret(name: &str, version: u64, value: &str) -> Resource {
+    let value = value.as_bytes().to_vec().into();
+    Resource::Secret(wire::SecretState { tenant: "acme".into(), name: name.into(), version, value })
+}
+
+fn value(state: &State, name: &str) -> Option<String> {
+    Some(state.tenant(&slug("acme"))?.secret(name)?.expose().to_owned())
+}
+
+#[test]
+fn a_secret_that_is_set_anew_is_read_by_the_next_run_of_any_revision() {
+    let (planner, _folder) = planner();
+    let Resource::Version(reads) = version("acme", "1.0.0") else { panic!() };
+    let grants = types::VersionGrants {
+        secrets: vec!["API_KEY".into()],
+        secrets_from_config: vec!["/ref".into()],
+        ..Default::default()
+    };
+    let reads = Resource::Version(wire::VersionState { grants: Some(grants), ..reads });
+    let first = vec![tenant("acme"), secret("API_KEY", 1, "one"), reads, flow("acme", 1, "1.0.0", true)];
+    let first = apply(&State::default(), &planner, part(1, true, first)).unwrap();
+    assert_eq!(value(&first, "API_KEY").as_deref(), Some("one"));
+    let known = first.tenant(&slug("acme")).unwrap();
+    let Found::Revision(revision) = known.revision(&slug("login"), 0) else { panic!() };
+    let attachment = revision.plan.attachments().next().unwrap();
+    assert_eq!(attachment.secrets.iter().collect::<Vec<_>>(), ["API_KEY"]);
+
+    let rotated = apply(&first, &planner, part(2, false, vec![secret("API_KEY", 2, "two")])).unwrap();
+    assert_eq!((value(&first, "API_KEY"), value(&rotated, "API_KEY")), (Some("one".into()), Some("two".into())));
+    let name = WireName::Secret(wire::SecretName { tenant: "acme".into(), name: "API_KEY".into() });
+    let removals = vec![wire::ResourceName { name: Some(name) }];
+    let gone = apply(&rotated, &planner, wire::State { removals, ..part(3, false, Vec::new()) }).unwrap();
+    assert_eq!(value(&gone, "API_KEY"), None);
+
+    for (wrong, says) in
+        [(secret("not a name!", 1, "s3cr3t"), "secret.name: "), (secret("API_KEY", 1, ""), "secret.value: is no text")]
+    {
+        let refused = apply(&first, &planner, part(2, false, vec![wrong])).unwrap_err();
+        assert!(refused.reason.starts_with(says) && !refused.reason.contains("s3cr3t"), "{}", refused.reason);
+    }
+}

@@ -1,14 +1,18 @@
 //! What the control plane sends, read and checked: parts of a state put together, resources turned into the model's words.
 
+use crate::secrets::Secret;
 use jiff::Timestamp;
 use semver::Version;
 pub(crate) use sluice_api::distribution::v1::NackCause as Cause;
 use sluice_api::{
     Ctx, FieldError,
-    convert::{Word, exact_version, json, required, slug, timestamp},
+    convert::{Word, exact_version, grants, json, required, slug, timestamp},
     distribution::v1 as wire,
 };
-use sluice_model::{FlowRevision, Limits, Object, OutcomeKind, Slug, redirect::Origin};
+use sluice_model::{
+    FlowRevision, Grants, Limits, Object, OutcomeKind, Slug, manifest::is_secret_name, redirect::Origin,
+};
+use sluice_serve::seal::SecretText;
 use std::{collections::HashSet, sync::Arc};
 
 /// A whole update.
@@ -30,6 +34,7 @@ pub(crate) enum Change {
     Tenant { tenant: Slug, origins: Vec<Origin>, break_glass: bool },
     Version(VersionUpsert),
     Flow(FlowUpsert),
+    Secret { tenant: Slug, secret: Secret },
 }
 
 /// What an executor needs to know of a version.
@@ -42,6 +47,8 @@ pub(crate) struct VersionUpsert {
     pub(crate) digest: String,
     pub(crate) bundle_digest: String,
     pub(crate) limits: Limits,
+    /// What its runs may reach.
+    pub(crate) grants: Grants,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Vec<OutcomeKind>>,
     pub(crate) schema: Option<Object>,
@@ -65,6 +72,7 @@ pub(crate) enum Name {
     Tenant(Slug),
     Version { tenant: Slug, slug: Slug, version: Version },
     FlowRevision { tenant: Slug, flow: Slug, revision: u64 },
+    Secret { tenant: Slug, name: String },
 }
 
 impl Name {
@@ -182,7 +190,7 @@ impl Update {
         let whole: HashSet<Slug> = if self.full {
             let tenants = self.changes.iter().filter_map(|change| match change {
                 Change::Tenant { tenant, .. } => Some(tenant.clone()),
-                Change::Version(_) | Change::Flow(_) => None,
+                Change::Version(_) | Change::Flow(_) | Change::Secret { .. } => None,
             });
             tenants.collect()
         } else {
@@ -199,7 +207,7 @@ impl Update {
     pub(crate) fn removed_tenants(&self) -> impl Iterator<Item = &Slug> {
         self.removals.iter().filter_map(|name| match name {
             Name::Tenant(tenant) => Some(tenant),
-            Name::Version { .. } | Name::FlowRevision { .. } => None,
+            Name::Version { .. } | Name::FlowRevision { .. } | Name::Secret { .. } => None,
         })
     }
 }
@@ -207,7 +215,7 @@ impl Update {
 impl Change {
     fn tenant(&self) -> &Slug {
         match self {
-            Change::Tenant { tenant, .. } => tenant,
+            Change::Tenant { tenant, .. } | Change::Secret { tenant, .. } => tenant,
             Change::Version(version) => &version.tenant,
             Change::Flow(flow) => &flow.revision.tenant,
         }
@@ -220,6 +228,9 @@ fn change(upsert: wire::Resource) -> Result<Change, FieldError> {
         Some(Resource::Tenant(tenant)) => tenant_change(tenant).ctx("tenant"),
         Some(Resource::Version(version)) => VersionUpsert::try_from(version).map(Change::Version).ctx("version"),
         Some(Resource::FlowRevision(flow)) => FlowUpsert::try_from(flow).map(Change::Flow).ctx("flow_revision"),
+        Some(Resource::Secret(secret)) => {
+            secret_of(secret).map(|(tenant, secret)| Change::Secret { tenant, secret }).ctx("secret")
+        }
         None => {
             Err(FieldError::here("a resource that this executor does not know; it may be older than the control plane"))
         }
@@ -232,6 +243,17 @@ fn tenant_change(tenant: wire::TenantState) -> Result<Change, FieldError> {
         origins: origins(&tenant.allowed_redirect_origins)?,
         break_glass: tenant.break_glass,
     })
+}
+
+/// Reads a secret, with its tenant. What is wrong with a value is told without it.
+pub(crate) fn secret_of(secret: wire::SecretState) -> Result<(Slug, Secret), FieldError> {
+    let tenant = slug(&secret.tenant).ctx("tenant")?;
+    if !is_secret_name(&secret.name) {
+        return Err(FieldError::here("is not the name of a secret").under("name"));
+    }
+    let value = String::from_utf8(secret.value.into()).ok().filter(|value| !value.is_empty());
+    let value = value.ok_or_else(|| FieldError::here("is no text").under("value"))?;
+    Ok((tenant, Secret::new(secret.name, secret.version, SecretText::new(value))))
 }
 
 /// Reads a tenant's origins.
@@ -260,6 +282,7 @@ impl TryFrom<wire::VersionState> for VersionUpsert {
             digest: version.digest,
             bundle_digest: version.bundle_digest,
             limits: required(version.limits).and_then(Limits::try_from).ctx("limits")?,
+            grants: grants(version.grants)?,
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
             revoked: version.revoked,
@@ -298,6 +321,7 @@ impl TryFrom<wire::ResourceName> for Name {
                 flow: slug(&name.flow).ctx("flow")?,
                 revision: name.revision,
             },
+            Wire::Secret(name) => Name::Secret { tenant: slug(&name.tenant).ctx("tenant")?, name: name.name },
         })
     }
 }
@@ -317,6 +341,7 @@ impl From<Name> for wire::ResourceName {
                 flow: flow.to_string(),
                 revision,
             }),
+            Name::Secret { tenant, name } => Wire::Secret(wire::SecretName { tenant: tenant.to_string(), name }),
         };
         wire::ResourceName { name: Some(name) }
     }
@@ -332,6 +357,9 @@ fn name_of(resource: &wire::resource::Resource) -> wire::ResourceName {
             slug: version.slug.clone(),
             version: version.version.clone(),
         }),
+        Resource::Secret(secret) => {
+            Wire::Secret(wire::SecretName { tenant: secret.tenant.clone(), name: secret.name.clone() })
+        }
         Resource::FlowRevision(revision) => {
             let flow = revision.flow.clone().unwrap_or_default();
             Wire::FlowRevision(wire::FlowRevisionName { tenant: flow.tenant, flow: flow.flow, revision: flow.revision })

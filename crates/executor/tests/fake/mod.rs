@@ -39,7 +39,7 @@ use tonic::{Request, Response, Status, Streaming, transport::Channel};
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let cache_dir = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-engine"));
     Engine::new(EngineOptions { cache_dir, max_runs_in_flight: 32, ..EngineOptions::default() }).unwrap()
 });

@@ -2,7 +2,7 @@
 
 use super::{
     Capability, MANIFEST_FILE, MAX_DESCRIPTION_CHARS, MAX_ENTRIES, MAX_MANIFEST_BYTES, MAX_NAME_CHARS,
-    MAX_SECRET_NAME_CHARS, MAX_VERSION_CHARS, Manifest, check_path,
+    MAX_SECRET_NAME_CHARS, MAX_VERSION_CHARS, Manifest, check_path, is_secret_name,
 };
 use crate::{
     Diagnostic, Limits, OutcomeKind, Slug, Trigger,
@@ -390,10 +390,7 @@ fn pointer(text: &str) -> Result<String, String> {
 }
 
 fn secret(text: &str) -> Result<String, String> {
-    let fits = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.len() <= MAX_SECRET_NAME_CHARS
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    match fits {
+    match is_secret_name(text) {
         true => Ok(text.to_owned()),
         // What is not a name may be a secret's value: it is not shown.
         false => Err(format!(

@@ -4,12 +4,12 @@ use crate::{client::Wire, screen::Look};
 use serde_json::{Map, Value};
 use sluice_api::{
     control::v1::{self as control, catalog_service_client::CatalogServiceClient},
-    convert::{Word as _, json},
+    convert::{Word as _, grants, json},
     types::v1 as wire,
 };
 use sluice_compiler::Package;
 use sluice_model::{
-    Limits, OutcomeKind,
+    Grants, Limits, OutcomeKind,
     schema::{ConfigSchema, compatibility},
 };
 use std::collections::BTreeSet;
@@ -56,6 +56,7 @@ impl Changes {
             changes.limit("cpu_ms", limits.cpu_ms, cpu_ms);
             changes.limit("wall_ms", limits.wall_ms, wall_ms);
         }
+        changes.reach(&grants(before.grants).unwrap_or_default(), &Grants::of(manifest));
         let old = before.config_schema.and_then(|schema| json::object(schema).ok()).map(Value::Object);
         let new = package.schema.as_ref().map(|schema| Value::Object(schema.as_json().clone()));
         compare("", properties(old.as_ref()), properties(new.as_ref()), &mut changes.config);
@@ -79,6 +80,23 @@ impl Changes {
                 self.more.extend(after.difference(&before).map(|name| format!("{what} {name}")));
                 self.less.extend(before.difference(&after).map(|name| format!("{what} {name}")));
             }
+        }
+    }
+
+    /// What it may reach beyond its input.
+    fn reach(&mut self, before: &Grants, after: &Grants) {
+        let capabilities =
+            |grants: &Grants| grants.capabilities.iter().map(|asked| asked.as_str().to_owned()).collect::<Vec<_>>();
+        for (what, before, after) in [
+            ("host", before.hosts.clone(), after.hosts.clone()),
+            ("host from config", before.hosts_from_config.clone(), after.hosts_from_config.clone()),
+            ("secret", before.secrets.clone(), after.secrets.clone()),
+            ("secret from config", before.secrets_from_config.clone(), after.secrets_from_config.clone()),
+            ("capability", capabilities(before), capabilities(after)),
+        ] {
+            let (before, after) = (BTreeSet::from_iter(before), BTreeSet::from_iter(after));
+            self.more.extend(after.difference(&before).map(|name| format!("{what} {name}")));
+            self.less.extend(before.difference(&after).map(|name| format!("{what} {name}")));
         }
     }
 
@@ -189,12 +207,17 @@ mod tests {
             triggers: vec!["post-login".into(), "pre-login".into()],
             limits: Some(wire::VersionLimits { cpu_ms: 50, wall_ms: 500 }),
             config_schema: Some(to_struct(old)),
+            grants: Some(wire::VersionGrants {
+                hosts: vec!["old.example".into(), "kept.example".into()],
+                capabilities: vec![wire::Capability::Kv.into()],
+                ..wire::VersionGrants::default()
+            }),
             ..wire::Version::default()
         };
         let higher = json!({ "type": "integer", "title": "N", "description": "A number.", "minimum": 5 });
         let new = schema(json!({ "n": higher, "added": text }), json!(["added"]));
-        let manifest =
-            "triggers = [\"post-login\", \"pre-token-issue\"]\noutcomes = [\"continue\"]\n[limits]\ncpu_ms = 80\n";
+        let manifest = "triggers = [\"post-login\", \"pre-token-issue\"]\noutcomes = [\"continue\"]\nhosts = [\"kept.example\", \"new.example\"]\n\
+             secrets = [\"API_KEY\"]\nsecrets_from_config = [\"/added\"]\n[limits]\ncpu_ms = 80\n";
         let changes = Changes::between(before, &package(manifest, Some(new)));
         assert!(changes.grows());
         let text = changes.render("acme", &Look::plain());
@@ -202,6 +225,11 @@ mod tests {
             "against 1.2.0 in acme:\n",
             "  + trigger pre-token-issue\n",
             "  + cpu_ms 50 to 80\n",
+            "  + host new.example\n",
+            "  + secret API_KEY\n",
+            "  + secret from config /added\n",
+            "  - host old.example\n",
+            "  - capability kv\n",
             "  - trigger pre-login\n",
             "  - only outcome continue\n",
             "  + config /added\n",

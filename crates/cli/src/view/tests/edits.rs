@@ -116,6 +116,13 @@ fn versions_and_their_marks() {
         deprecated: true,
         yanked: true,
         etag: "v1".into(),
+        grants: Some(wire::VersionGrants {
+            hosts: vec!["api.example.com".into()],
+            secrets: vec!["API_KEY".into()],
+            secrets_from_config: vec!["/hook_ref".into()],
+            capabilities: vec![wire::Capability::Counters.into()],
+            ..wire::VersionGrants::default()
+        }),
         ..version("1.2.0")
     };
     let action = control::Action {

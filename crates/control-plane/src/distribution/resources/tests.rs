@@ -95,8 +95,13 @@ async fn told_while_saving(numbers: std::ops::RangeInclusive<u64>, also: Also<'_
         metrics: Arc::new(Metrics::new(&opentelemetry::global::meter("test"))),
     };
     let catalogue = Catalogue::new(shared.clone(), Tenants::new(shared.clone()));
-    let resources = Resources::new(shared, catalogue, SignedDuration::from_hours(1));
-    let told = resources.flow(&tenant, &flow, also, &mut Told::new()).await.unwrap();
+    let tenants = Tenants::new(shared.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let key = sluice_serve::seal::KeyFile::make(&folder.path().join("key")).unwrap();
+    let sealer = Arc::new(key.sealer("test").unwrap());
+    let secrets = Secrets::new(shared.clone(), tenants, catalogue.clone(), sealer);
+    let resources = Resources::new(shared, catalogue, secrets, SignedDuration::from_hours(1));
+    let told = resources.flow(&tenant, &flow, also, &mut Told::default()).await.unwrap();
     told.iter()
         .map(|resource| match resource {
             Resource::Revision { revision, expires_at } => (revision.revision, expires_at.is_none()),

@@ -19,6 +19,7 @@ fn state(stage: &Stage, break_glass: bool, revoked: bool) -> Option<Arc<Applied>
         digest: "1".repeat(64),
         bundle_digest: "0".repeat(64),
         limits: Limits::default(),
+        grants: Grants::default(),
         outcomes: None,
         schema: None,
         revoked,
