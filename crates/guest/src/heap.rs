@@ -5,6 +5,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
 use rquickjs_sys as q;
 
 unsafe extern "C" {
@@ -108,7 +109,51 @@ pub(crate) fn fill_holes() {
                 core::ptr::write_bytes(hole.cast::<u8>(), 0, malloc_usable_size(hole));
             }
         }
+        // What looking for holes has left at the end of the heap would be in the snapshot.
+        let end = malloc(2 * LARGEST);
+        if !end.is_null() {
+            core::ptr::write_bytes(end.cast::<u8>(), 0, malloc_usable_size(end));
+        }
+        free(end);
     }
+}
+
+/// The sizes of the engine's small blocks, headers included: it takes blocks of one size from pages of their own.
+const BLOCKS: [usize; 31] = [
+    16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384,
+    416, 448, 480, 512,
+];
+
+/// The header of a block.
+const BLOCK_HEADER: usize = 8;
+
+/// More blocks than all pages of one size can have free.
+const MOST_BLOCKS: usize = 1 << 16;
+
+/// Makes a fresh page for each size of block, side by side at the end of the heap, and fills those that there were. What an Action
+/// allocates then lies on few pages next to each other, rather than wherever the engine's own objects have left a gap; pages
+/// are what a snapshot and resetting a run's memory cost.
+///
+/// # Safety
+/// The context is alive.
+pub(crate) unsafe fn pack(context: *mut q::JSContext) {
+    for block in BLOCKS {
+        for _ in 0..MOST_BLOCKS {
+            let before = taken();
+            // SAFETY: a plain allocation; it is never given back, so the page stays.
+            unsafe { q::js_malloc(context, (block - BLOCK_HEADER) as _) };
+            if taken() != before {
+                break;
+            }
+        }
+    }
+}
+
+/// How often the engine has taken memory from this heap, for a page of blocks or for what is larger than any block.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+
+fn taken() -> u32 {
+    TAKEN.load(Ordering::Relaxed)
 }
 
 unsafe extern "C" fn js_calloc(_: *mut c_void, count: q::size_t, size: q::size_t) -> *mut c_void {
@@ -117,6 +162,7 @@ unsafe extern "C" fn js_calloc(_: *mut c_void, count: q::size_t, size: q::size_t
 }
 
 unsafe extern "C" fn js_malloc(_: *mut c_void, size: q::size_t) -> *mut c_void {
+    TAKEN.store(taken().wrapping_add(1), Ordering::Relaxed);
     // SAFETY: plain forwarding.
     unsafe { malloc(size as usize) }
 }

@@ -8,13 +8,16 @@
 //!
 //! | export | what it does |
 //! | --- | --- |
-//! | `sluice_init()` | makes the runtime and its globals, the web's APIs among them ([`web`]); once, in the base image |
+//! | `sluice_init()` | makes the runtime and its globals; once, in the base image |
+//! | `sluice_compile(ptr, len) -> report` | compiles a script of the web's APIs ([`web`]); in a guest that is thrown away |
+//! | `sluice_install(ptr, len) -> report` | evaluates what that made; once for each script, in the base image |
 //! | `sluice_intern(ptr, len)` | takes the table of key names, one a line, as atoms; once, in the base image |
 //! | `sluice_alloc(len) -> ptr` | a zeroed buffer for the host to write to |
 //! | `sluice_free(ptr, len)` | wipes and gives it back |
 //! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
 //! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
+//! | `sluice_pack()` | gives what Actions will allocate a place of its own; once, in the base image |
 //! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
 //! | `sluice_run(ptr, len, last) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]); `last` is 1 where the memory ends with this run |
 //! | `sluice_resume(ptr, len) -> report` | hands over answers that `execute` waits for, and the time that has passed ([`run`]) |
@@ -77,6 +80,28 @@ pub extern "C" fn sluice_init() {
     heap::spare();
 }
 
+/// Compiles a script: its name and its text, a zero byte behind each.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_compile(ptr: *const u8, len: usize) -> u64 {
+    State::get().enter();
+    // SAFETY: the caller's promise.
+    web::compile(unsafe { core::slice::from_raw_parts(ptr, len) })
+}
+
+/// Evaluates a script that another guest of the same engine has compiled.
+///
+/// # Safety
+/// `ptr` and `len` are the static input buffer, holding what [`sluice_compile`] reported.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_install(ptr: *const u8, len: usize) -> u64 {
+    State::get().enter();
+    // SAFETY: the caller's promise.
+    web::install(unsafe { core::slice::from_raw_parts(ptr, len) })
+}
+
 /// Takes the table of key names, one a line.
 ///
 /// # Safety
@@ -132,6 +157,13 @@ pub extern "C" fn sluice_unload() {
 pub extern "C" fn sluice_collect() {
     State::get().collect();
     heap::fill_holes();
+}
+
+/// Gives what Actions will allocate a place of its own, once all that is the engine's is there; for a base image.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_pack() {
+    // SAFETY: the state's context is alive.
+    unsafe { heap::pack(State::get().context) };
 }
 
 /// Calls `execute`.

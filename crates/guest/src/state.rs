@@ -3,7 +3,7 @@
 use crate::js::{self, Value};
 use crate::run::After;
 use crate::web::Web;
-use crate::{console, heap, host, promise, web};
+use crate::{console, heap, host, promise};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::{c_int, c_void};
@@ -35,7 +35,7 @@ pub(crate) struct State {
     /// Calls of the host that are under way.
     pub(crate) calls: Cell<u32>,
     /// What the scripts of the base image have for the glue.
-    pub(crate) web: Web,
+    pub(crate) web: RefCell<Web>,
     /// Whether the host takes more lines for the log.
     pub(crate) log_open: Cell<bool>,
     /// `toJSON`, `valueOf` and `then`.
@@ -84,7 +84,7 @@ impl State {
                 pending: RefCell::new(Value::UNDEFINED),
                 after: Cell::new(After::GoOn),
                 calls: Cell::new(0),
-                web: Web::NONE,
+                web: RefCell::new(Web::NONE),
                 log_open: Cell::new(true),
                 to_json: q::JS_ATOM_NULL,
                 value_of: q::JS_ATOM_NULL,
@@ -106,7 +106,6 @@ impl State {
             state.for_each = taken.for_each;
             state.plain_classes = taken.plain_classes;
             state.boxed_classes = taken.boxed_classes;
-            state.web = web::install();
         }
     }
 

@@ -1,44 +1,23 @@
 //! The web's APIs: scripts that are evaluated when the base image is made, and the few calls of the glue into them.
 //!
-//! A run that uses none of them pays nothing for them: they lie in pages of the base image that it never touches.
+//! A run that uses none of them pays nothing for them: they lie in pages of the base image that it never touches. For that
+//! they are compiled by another guest, which is thrown away: what a parser leaves behind would be full of holes, and what an
+//! Action makes in its snapshot would lie in them, scattered over more pages.
 
 use crate::js::{Thrown, Value, clear, context};
 use crate::promise::{self, Jobs};
+use crate::run::{report, thrown};
 use crate::state::State;
-use crate::{console, host, inspect, native};
+use crate::{console, host, inspect, native, wire};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use rquickjs_sys as q;
 
-/// A script: where it says that it is, and its text with a zero byte behind it.
-macro_rules! scripts {
-    ($($name:literal),* $(,)?) => {
-        [$((concat!(":web/", $name, "\0"), concat!(include_str!(concat!("web/", $name)), "\0"))),*]
-    };
-}
-
-/// In the order in which they build upon each other.
-const SCRIPTS: &[(&str, &str)] = &scripts!(
-    "core.js",
-    "events.js",
-    "timers.js",
-    "abort.js",
-    "encoding.js",
-    "clone.js",
-    "url.js",
-    "crypto.js",
-    "headers.js",
-    "body.js",
-    "request.js",
-    "response.js",
-    "fetch.js",
-    "console.js",
-    "globals.js",
-    "platform.js",
-);
-
-/// What the scripts have for the glue.
+/// What the scripts have for the glue, and what they are given.
 pub(crate) struct Web {
+    native: Value,
+    shared: Value,
     settle: Value,
     next_timer: Value,
     fire: Value,
@@ -46,63 +25,81 @@ pub(crate) struct Web {
 }
 
 impl Web {
-    /// Before the scripts were evaluated.
+    /// Before any script was evaluated.
     pub(crate) const NONE: Web = Web {
+        native: Value::UNDEFINED,
+        shared: Value::UNDEFINED,
         settle: Value::UNDEFINED,
         next_timer: Value::UNDEFINED,
         fire: Value::UNDEFINED,
         denial: Value::UNDEFINED,
     };
-}
 
-/// Evaluates the scripts; while a base image is made. What goes wrong then is a mistake of this build, told by the log of the
-/// guest that is being initialised, and ends it.
-pub(crate) fn install() -> Web {
-    match evaluate() {
-        Ok(web) => web,
-        Err(Thrown) => {
-            let thrown = Value::exception();
-            console::line(console::ERROR, |out| inspect::value(out, &thrown));
-            core::arch::wasm32::unreachable()
-        }
+    /// With the objects that the scripts are given.
+    fn new() -> Result<Web, Thrown> {
+        // SAFETY: the new object is ours.
+        let shared = unsafe { Value::take(q::JS_NewObject(context()))? };
+        Ok(Web { native: native::object()?, shared, ..Web::NONE })
+    }
+
+    /// Calls a function of the scripts.
+    fn call(function: impl FnOnce(&Web) -> &Value, arguments: &[&Value]) -> Result<Value, Thrown> {
+        function(&State::get().web.borrow()).call(&Value::UNDEFINED, arguments)
     }
 }
 
-fn evaluate() -> Result<Web, Thrown> {
-    let native = native::object()?;
-    // SAFETY: the new object is ours.
-    let web = unsafe { Value::take(q::JS_NewObject(context()))? };
-    for (name, code) in SCRIPTS {
-        let script = script(name, code)?;
-        script.call(&Value::UNDEFINED, &[&native, &web])?;
-    }
-    let function = |name: &CStr| web.get(name);
-    Ok(Web {
-        settle: function(c"settle")?,
-        next_timer: function(c"next_timer")?,
-        fire: function(c"fire")?,
-        denial: function(c"denial")?,
-    })
-}
-
-/// What a script comes to. Its text is not kept: it would take most of the room, and is nobody's to read.
-fn script(name: &str, code: &str) -> Result<Value, Thrown> {
+/// Compiles a script, its name and its text with a zero byte behind each. Its text is not kept: it would take most of the room,
+/// and is nobody's to read.
+pub(crate) fn compile(script: &[u8]) -> u64 {
+    let Ok(name) = CStr::from_bytes_until_nul(script) else { core::arch::wasm32::unreachable() };
+    let code = &script[name.count_bytes() + 1..];
     let flags = (q::JS_EVAL_TYPE_GLOBAL | q::JS_EVAL_FLAG_COMPILE_ONLY) as c_int;
     let (text, len): (*const c_char, _) = (code.as_ptr().cast(), code.len() - 1);
-    // SAFETY: both texts end in a zero byte. What is written is freed once it is read, and reading copies; evaluating takes the
-    // reference over.
-    unsafe {
-        let compiled = Value::take(q::JS_Eval(context(), text, len as _, name.as_ptr().cast(), flags))?;
+    // SAFETY: both texts end in a zero byte. What is written is copied before it is freed.
+    let bytes = unsafe {
+        let compiled = match Value::take(q::JS_Eval(context(), text, len as _, name.as_ptr(), flags)) {
+            Ok(compiled) => compiled,
+            Err(Thrown) => return thrown(&Value::exception()),
+        };
         let mut size = 0;
         let flags = (q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE) as c_int;
-        let bytes = q::JS_WriteObject(context(), &mut size, compiled.raw(), flags);
-        if bytes.is_null() {
-            return Err(Thrown);
+        let written = q::JS_WriteObject(context(), &mut size, compiled.raw(), flags);
+        if written.is_null() {
+            return thrown(&Value::exception());
         }
-        let read = Value::take(q::JS_ReadObject(context(), bytes, size, q::JS_READ_OBJ_BYTECODE as c_int));
-        q::js_free(context(), bytes.cast());
-        Value::take(q::JS_EvalFunction(context(), read?.into_raw()))
+        let bytes = core::slice::from_raw_parts(written, size as usize).to_vec();
+        q::js_free(context(), written.cast());
+        bytes
+    };
+    report(wire::STATUS_OK, bytes)
+}
+
+/// Evaluates a script that [`compile`] made, and calls what it comes to with what the host has for it and what the scripts
+/// share.
+pub(crate) fn install(compiled: &[u8]) -> u64 {
+    match evaluate(compiled) {
+        Ok(()) => report(wire::STATUS_OK, Vec::new()),
+        Err(Thrown) => thrown(&Value::exception()),
     }
+}
+
+fn evaluate(compiled: &[u8]) -> Result<(), Thrown> {
+    let mut web = State::get().web.borrow_mut();
+    if web.shared.is_undefined() {
+        *web = Web::new()?;
+    }
+    // SAFETY: reading copies; evaluating takes the reference over.
+    let script = unsafe {
+        let flags = q::JS_READ_OBJ_BYTECODE as c_int;
+        let read = Value::take(q::JS_ReadObject(context(), compiled.as_ptr(), compiled.len() as _, flags))?;
+        Value::take(q::JS_EvalFunction(context(), read.into_raw()))?
+    };
+    script.call(&Value::UNDEFINED, &[&web.native, &web.shared])?;
+    web.settle = web.shared.get(c"settle")?;
+    web.next_timer = web.shared.get(c"next_timer")?;
+    web.fire = web.shared.get(c"fire")?;
+    web.denial = web.shared.get(c"denial")?;
+    Ok(())
 }
 
 /// Hands the answers of calls over, as [`crate::wire`] lays them out, each followed by what waits for it. The error is the
@@ -119,8 +116,7 @@ pub(crate) fn settle(answers: &[u8]) -> Jobs {
         calls.set(calls.get().saturating_sub(1));
         // SAFETY: an integer has no reference.
         let id = unsafe { Value::take(q::JS_MKVAL(q::JS_TAG_INT, id as i32)) };
-        let web = &State::get().web;
-        let settled = id.and_then(|id| web.settle.call(&Value::UNDEFINED, &[&id, &Value::text(meta)?, &body?]));
+        let settled = id.and_then(|id| Web::call(|web| &web.settle, &[&id, &Value::text(meta)?, &body?]));
         ended("settling a call", settled)?;
         promise::run_jobs()?;
     }
@@ -152,7 +148,7 @@ impl<'a> Answers<'a> {
 
 /// When the next timer is due, in milliseconds since the run began.
 pub(crate) fn next_timer() -> Option<f64> {
-    let due = State::get().web.next_timer.call(&Value::UNDEFINED, &[]).or_else(clear).ok()?;
+    let due = Web::call(|web| &web.next_timer, &[]).or_else(clear).ok()?;
     match due.tag() {
         q::JS_TAG_INT => Some(f64::from(due.int())),
         q::JS_TAG_FLOAT64 => Some(due.double()),
@@ -170,7 +166,7 @@ pub(crate) fn fire_next() -> Result<bool, Value> {
     if host::stopped() {
         return Err(Value::UNDEFINED);
     }
-    ended("a timer", State::get().web.fire.call(&Value::UNDEFINED, &[]))?;
+    ended("a timer", Web::call(|web| &web.fire, &[]))?;
     promise::run_jobs()?;
     Ok(true)
 }
@@ -194,6 +190,6 @@ fn ended(what: &str, called: Result<Value, Thrown>) -> Jobs {
 
 /// What an error says was denied, where it is one of the platform's own that says so.
 pub(crate) fn denial(error: &Value) -> Option<String> {
-    let said = State::get().web.denial.call(&Value::UNDEFINED, &[error]).or_else(clear).ok()?;
+    let said = Web::call(|web| &web.denial, &[error]).or_else(clear).ok()?;
     Some(said.as_text()?.lossy(crate::wire::MAX_REPORT_TEXT))
 }

@@ -146,6 +146,21 @@ async fn bench() {
     let options = EngineOptions { cache_dir: Some(cache.clone()), ..EngineOptions::default() };
     let started = Instant::now();
     drop(Engine::new(options.clone()).unwrap());
+    if std::env::var("SPREAD").is_ok() {
+        let e = Engine::new(options.clone()).unwrap();
+        let s = Arc::new(e.snapshot(&bundle(ALLOW_LIST)).await.unwrap());
+        eprintln!("{:?}", sluice_sandbox::probe::spread(&s));
+        let encoded = EncodedInput::from_json(&input()).unwrap();
+        for _ in 0..2 {
+            let t = Instant::now();
+            for _ in 0..20000 { sluice_sandbox::probe::engine_no_op(&e).await.unwrap(); }
+            eprintln!("no-op {:.2}", t.elapsed().as_secs_f64() * 1e6 / 20000.0);
+            let t = Instant::now();
+            for _ in 0..20000 { e.run(&s, RunRequest { input: encoded.clone(), limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 }, now: None, ports: Arc::new(NoPorts) }).await.outcome.unwrap(); }
+            eprintln!("allow {:.2}", t.elapsed().as_secs_f64() * 1e6 / 20000.0);
+        }
+        return;
+    }
     println!("engine compiled in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
     let engine = Engine::new(options).unwrap();
@@ -271,6 +286,8 @@ async fn bench() {
     target("first call, snapshot in the cache folder", of("first call, snapshot").wall() / 1e3, 1.0, "ms");
     target("first call, only the bundle on disk", of("first call, only").wall() / 1e3, 3.0, "ms");
     target("memory of the process with 10,000 Actions", resident_mib(), 400.0, "MiB");
+    let (runs, pages) = sluice_sandbox::probe::spread(&allow);
+    println!("{:56} {runs:>9} runs on {pages} pages", "what a snapshot changes in the base image");
     println!("{:56} {:>9.1} KiB", "memory an Action (allow-list)", held as f64 / MANY as f64 / 1024.0);
     println!("{:56} {:>9.1} KiB", "memory of the bundle of 100 KB", large.memory_bytes() as f64 / 1024.0);
     std::fs::remove_dir_all(cache).unwrap();

@@ -1,10 +1,11 @@
 //! The base image: the engine, initialised once and compiled once, with its memory as a picture that every run starts from.
 
 use crate::codec::KEYS;
+use crate::codec::decode::decode;
 use crate::codec::wire::{INPUT_AREA, STATUS_OK};
 use crate::config::MAX_PAGES;
 use crate::engine::{EngineError, EngineIdentity};
-use crate::guest::{Exports, Guest, RunState, World};
+use crate::guest::{Answer, Exports, Guest, RunState, World};
 use crate::meter::Meter;
 use crate::port::NoPorts;
 use crate::rewrite::{self, Contents, Facts};
@@ -28,12 +29,48 @@ static ENGINE_WASM: &[u8] = include_bytes!(env!("SLUICE_ENGINE_WASM"));
 const WARM_UP_PATH: &str = ":warm-up";
 const WARM_UP: &str = "export async function execute(input) { await null; return { kind: 'continue' } }";
 
+/// The scripts of the web's APIs, with the names that their frames have in stacks.
+macro_rules! scripts {
+    ($($name:literal),* $(,)?) => {
+        [$((concat!(":web/", $name), include_str!(concat!("../../guest/src/web/", $name)))),*]
+    };
+}
+
+/// In the order in which they build upon each other.
+const SCRIPTS: &[(&str, &str)] = &scripts!(
+    "core.js",
+    "timers.js",
+    "events.js",
+    "abort.js",
+    "encoding.js",
+    "clone.js",
+    "url.js",
+    "crypto.js",
+    "headers.js",
+    "body.js",
+    "request.js",
+    "response.js",
+    "fetch.js",
+    "platform.js",
+    "globals.js",
+    "console.js",
+);
+
+/// What a guest says of a mistake, as JSON.
+const MAX_REPORT_BYTES: usize = 64 << 10;
+
+/// Collections of garbage before the picture is taken.
+const COLLECTIONS: u32 = 4;
+
 /// What the picture is made of and how: where any of it differs, a picture in the cache is another one.
 fn recipe(engine_hash: blake3::Hash) -> blake3::Hash {
     let mut recipe = blake3::Hasher::new();
     recipe.update(engine_hash.as_bytes());
     for source in [include_str!("base.rs"), include_str!("rewrite.rs"), include_str!("codec/keys.txt")] {
         recipe.update(source.as_bytes());
+    }
+    for (name, code) in SCRIPTS {
+        recipe.update(name.as_bytes()).update(code.as_bytes());
     }
     recipe.finalize()
 }
@@ -150,21 +187,42 @@ fn build(engine: &wasmtime::Engine, facts: &Facts) -> Result<Image, EngineError>
     Ok(Image { base_hash: blake3::hash(&picture).into(), input_area, memory, code })
 }
 
+/// The scripts of the web's APIs, compiled.
+async fn scripts(plain: &Ready) -> Result<Vec<Vec<u8>>, EngineError> {
+    let mut guest = idle(plain).await?;
+    guest.init("").await?;
+    let mut compiled = Vec::with_capacity(SCRIPTS.len());
+    for (name, code) in SCRIPTS {
+        let answer = guest.compile(name, code).await?;
+        fine(&guest, answer, name)?;
+        compiled.push(guest.bytes(answer).unwrap_or_default().to_vec());
+    }
+    Ok(compiled)
+}
+
 /// The memory of an engine that is initialised and idle, and where its input buffer is.
 async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), EngineError> {
-    const A_DAY: Duration = Duration::from_secs(86_400);
-    let mut guest = Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen, Arc::new(NoPorts)).await?;
+    let scripts = scripts(plain).await?;
+    let mut guest = idle(plain).await?;
     guest.init(KEYS).await?;
+    let input_area = guest.input_area().await?;
+    for ((name, _), compiled) in SCRIPTS.iter().zip(&scripts) {
+        let answer = guest.install(compiled, input_area).await?;
+        fine(&guest, answer, name)?;
+    }
     let path = WARM_UP_PATH.to_owned();
     let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
     let modules = modules::packed(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
     let answer = guest.load(&modules).await?;
-    if answer.status != STATUS_OK {
-        return Err(EngineError::WarmUp(format!("status {}", answer.status)));
-    }
+    fine(&guest, answer, WARM_UP_PATH)?;
     guest.unload().await?;
+    // Collecting puts the engine's objects in an order of its own. Once that is the order that they are in, collecting after an
+    // Action was loaded leaves them as they are, and not in the Action's snapshot.
+    for _ in 0..COLLECTIONS {
+        guest.collect().await?;
+    }
+    guest.pack().await?;
     guest.collect().await?;
-    let input_area = guest.input_area().await?;
     let mut memory = guest.memory().to_vec();
     for range in dead(stack_top, input_area) {
         if let Some(place) = memory.get_mut(range) {
@@ -172,6 +230,21 @@ async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), E
         }
     }
     Ok((memory, input_area))
+}
+
+/// A guest with all the time that it needs.
+async fn idle(plain: &Ready) -> wasmtime::Result<Guest<'_>> {
+    const A_DAY: Duration = Duration::from_secs(86_400);
+    Guest::new(plain, Arc::new(Meter::new(A_DAY, A_DAY)), World::Frozen, Arc::new(NoPorts)).await
+}
+
+/// What a guest answers while a base image is made is well, or this build is not.
+fn fine(guest: &Guest<'_>, answer: Answer, what: &str) -> Result<(), EngineError> {
+    if answer.status == STATUS_OK {
+        return Ok(());
+    }
+    let said = guest.bytes(answer).and_then(|bytes| decode(bytes, MAX_REPORT_BYTES).ok()).unwrap_or_default();
+    Err(EngineError::WarmUp(format!("{what}: status {}: {said}", answer.status)))
 }
 
 /// Polls a future that waits for nothing: building happens before the epoch ticks, so no call yields.

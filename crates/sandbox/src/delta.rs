@@ -59,6 +59,14 @@ impl Delta {
         self.bytes.len() + size_of_val(&*self.runs)
     }
 
+    /// Its runs, and the host pages that they lie on.
+    #[cfg(feature = "probe")]
+    pub(crate) fn spread(&self) -> (usize, usize) {
+        let pages: std::collections::BTreeSet<u32> =
+            self.runs.iter().flat_map(|(at, len)| at / 4096..=(at + len - 1) / 4096).collect();
+        (self.runs.len(), pages.len())
+    }
+
     /// Copies the runs over `memory`, which holds the base image; false where it is smaller than the delta needs.
     #[must_use]
     pub(crate) fn apply(&self, memory: &mut [u8]) -> bool {

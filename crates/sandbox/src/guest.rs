@@ -261,12 +261,15 @@ fn place(ptr: u32, len: u32) -> Option<std::ops::Range<usize>> {
 pub(crate) struct Exports {
     memory: ModuleExport,
     init: ModuleExport,
+    compile: ModuleExport,
+    install: ModuleExport,
     intern: ModuleExport,
     alloc: ModuleExport,
     free: ModuleExport,
     input: ModuleExport,
     load: ModuleExport,
     unload: ModuleExport,
+    pack: ModuleExport,
     collect: ModuleExport,
     run: ModuleExport,
     resume: ModuleExport,
@@ -279,12 +282,15 @@ impl Exports {
         Ok(Exports {
             memory: find("memory")?,
             init: find("sluice_init")?,
+            compile: find("sluice_compile")?,
+            install: find("sluice_install")?,
             intern: find("sluice_intern")?,
             alloc: find("sluice_alloc")?,
             free: find("sluice_free")?,
             input: find("sluice_input")?,
             load: find("sluice_load")?,
             unload: find("sluice_unload")?,
+            pack: find("sluice_pack")?,
             collect: find("sluice_collect")?,
             run: find("sluice_run")?,
             resume: find("sluice_resume")?,
@@ -389,6 +395,19 @@ impl<'a> Guest<'a> {
         self.call::<_, ()>(&self.exports.free, (at, len)).await
     }
 
+    /// Compiles a script of the web's APIs, in a guest that is thrown away.
+    pub(crate) async fn compile(&mut self, name: &str, code: &str) -> wasmtime::Result<Answer> {
+        let script = [name.as_bytes(), b"\0", code.as_bytes(), b"\0"].concat();
+        let (at, len) = self.put(&script).await?;
+        Ok(Answer::new(self.call(&self.exports.compile, (at, len)).await?))
+    }
+
+    /// Evaluates a script that was compiled; once, for a base image.
+    pub(crate) async fn install(&mut self, compiled: &[u8], input_area: u32) -> wasmtime::Result<Answer> {
+        let (at, len) = self.put_input(compiled, input_area).await?;
+        Ok(Answer::new(self.call(&self.exports.install, (at, len)).await?))
+    }
+
     /// Where the static input buffer is.
     pub(crate) async fn input_area(&mut self) -> wasmtime::Result<u32> {
         self.call(&self.exports.input, ()).await
@@ -406,6 +425,18 @@ impl<'a> Guest<'a> {
         Ok((at, len))
     }
 
+    /// Writes bytes to the static input buffer, or to a new one where they are too many for it.
+    async fn put_input(&mut self, input: &[u8], input_area: u32) -> wasmtime::Result<(u32, u32)> {
+        match self.memory_mut().get_mut(input_area as usize..) {
+            Some(area) if input.len() <= wire::INPUT_AREA && input.len() <= area.len() => {
+                let (place, _) = area.split_at_mut(input.len());
+                place.copy_from_slice(input);
+                Ok((input_area, u32::try_from(input.len())?))
+            }
+            _ => self.put(input).await,
+        }
+    }
+
     /// Evaluates modules, laid out as the guest reads them.
     pub(crate) async fn load(&mut self, modules: &[u8]) -> wasmtime::Result<Answer> {
         let (at, len) = self.put(modules).await?;
@@ -421,6 +452,11 @@ impl<'a> Guest<'a> {
         self.call(&self.exports.unload, ()).await
     }
 
+    /// Gives what Actions will allocate a place of its own; for a base image.
+    pub(crate) async fn pack(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.pack, ()).await
+    }
+
     /// Collects garbage, before a snapshot.
     pub(crate) async fn collect(&mut self) -> wasmtime::Result<()> {
         self.call(&self.exports.collect, ()).await
@@ -429,14 +465,7 @@ impl<'a> Guest<'a> {
     /// Calls `execute`. The static input buffer is at `input_area`; `last` says that the guest ends with this run, which then
     /// frees nothing.
     pub(crate) async fn run(&mut self, input: &[u8], input_area: u32, last: bool) -> wasmtime::Result<Answer> {
-        let (at, len) = match self.memory_mut().get_mut(input_area as usize..) {
-            Some(area) if input.len() <= wire::INPUT_AREA && input.len() <= area.len() => {
-                let (place, _) = area.split_at_mut(input.len());
-                place.copy_from_slice(input);
-                (input_area, u32::try_from(input.len())?)
-            }
-            _ => self.put(input).await?,
-        };
+        let (at, len) = self.put_input(input, input_area).await?;
         Ok(Answer::new(self.call(&self.exports.run, (at, len, u32::from(last))).await?))
     }
 

@@ -68,6 +68,11 @@ pub async fn engine_no_op(engine: &Engine) -> Result<u32> {
     Guest::new(&base.serving, unlimited(), World::Live(None), Arc::new(NoPorts)).await?.input_area().await
 }
 
+/// How much of the base image a snapshot changes: runs of bytes, and host pages that they lie on.
+pub fn spread(snapshot: &Snapshot) -> (usize, usize) {
+    snapshot.delta.spread()
+}
+
 /// An Action in one instance that is never restored.
 pub struct Reused {
     base: &'static Base,

@@ -11,13 +11,16 @@
   const getter = (prototype, name) => uncurry(getOwnPropertyDescriptor(prototype, name).get);
 
   const tagOf = uncurry(Object.prototype.toString);
-  const valueOf = {
-    Boolean: uncurry(Boolean.prototype.valueOf),
-    Number: uncurry(Number.prototype.valueOf),
-    String: uncurry(String.prototype.valueOf),
-    BigInt: uncurry(BigInt.prototype.valueOf),
-    Date: uncurry(Date.prototype.getTime),
-  };
+  const boxes = [['Boolean', Boolean], ['Number', Number], ['String', String], ['BigInt', BigInt]];
+  const valueOf = {};
+  for (const [name, Class] of boxes) {
+    valueOf[name] = uncurry(Class.prototype.valueOf);
+  }
+  const getTime = uncurry(Date.prototype.getTime);
+  const { isError } = Error;
+  const mapSize = getter(Map.prototype, 'size');
+  const setSize = getter(Set.prototype, 'size');
+  const bufferLength = getter(ArrayBuffer.prototype, 'byteLength');
   const mapForEach = uncurry(Map.prototype.forEach);
   const setForEach = uncurry(Set.prototype.forEach);
   const regExpSource = getter(RegExp.prototype, 'source');
@@ -111,39 +114,27 @@
 
     /** Whatever is more than its properties; undefined where it is not. */
     #special(value, tag) {
-      switch (tag) {
-        case 'Boolean':
-        case 'Number':
-        case 'String':
-        case 'BigInt':
-          if (has(valueOf[tag], value)) {
-            return this.#keep(value, Object(valueOf[tag](value)));
-          }
-          break;
-        case 'Date':
-          if (has(valueOf.Date, value)) {
-            return this.#keep(value, new Date(valueOf.Date(value)));
-          }
-          break;
-        case 'RegExp':
-          return this.#keep(value, new RegExp(regExpSource(value), regExpFlags(value)));
-        case 'Map':
-          if (value instanceof Map) {
-            return this.#map(value);
-          }
-          break;
-        case 'Set':
-          if (value instanceof Set) {
-            return this.#set(value);
-          }
-          break;
-        case 'ArrayBuffer':
-          if (web.isBuffer(value)) {
-            return this.#buffer(value);
-          }
-          break;
-        case 'Error':
-          return this.#error(value);
+      // A tag can be anybody's and a prototype be changed: the slot decides, looked for where either points to it.
+      const is = (name, Class, method) => (tag === name || value instanceof Class) && has(method, value);
+      for (const [name, Class] of boxes) {
+        if (is(name, Class, valueOf[name])) {
+          return this.#keep(value, Object(valueOf[name](value)));
+        }
+      }
+      if (is('Date', Date, getTime)) {
+        return this.#keep(value, new Date(getTime(value)));
+      }
+      if (is('RegExp', RegExp, regExpSource)) {
+        return this.#keep(value, new RegExp(regExpSource(value), regExpFlags(value)));
+      }
+      if (is('Map', Map, mapSize)) {
+        return this.#map(value);
+      }
+      if (is('Set', Set, setSize)) {
+        return this.#set(value);
+      }
+      if (is('ArrayBuffer', ArrayBuffer, bufferLength)) {
+        return this.#buffer(value);
       }
       if (isView(value)) {
         return this.#view(value);
@@ -159,7 +150,7 @@
         defineProperty(clone, 'stack', { value: value.stack, writable: true, configurable: true });
         return clone;
       }
-      if (value instanceof Error) {
+      if (isError(value)) {
         return this.#error(value);
       }
       if (

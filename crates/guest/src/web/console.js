@@ -23,12 +23,14 @@
         return primitive ? [String(value)] : [value, true];
       case 'd':
       case 'i':
-        if (typeof value === 'bigint') {
+      case 'f':
+        if (typeof value === 'bigint' && kind !== 'f') {
           return [`${value}n`];
         }
-        return [String(typeof value === 'symbol' ? NaN : kind === 'd' ? Number(value) : parseInt(value, 10))];
-      case 'f':
-        return [String(typeof value === 'symbol' ? NaN : parseFloat(value))];
+        if (!primitive || typeof value === 'symbol') {
+          return ['NaN'];
+        }
+        return [String(kind === 'd' ? Number(value) : kind === 'i' ? parseInt(value, 10) : parseFloat(value))];
       case 'c':
         return [''];
       default:

@@ -202,13 +202,22 @@
   }
   web.UnavailableError = UnavailableError;
 
+  /** An error with a message, made of a blank one where there is one. */
+  web.fill = (Class, blank, message, properties) => {
+    const error = blank instanceof Class ? blank : new Class();
+    defineProperty(error, 'message', { value: message, writable: true, configurable: true });
+    for (const name of ownKeys(properties)) {
+      defineProperty(error, name, { value: properties[name], writable: true, configurable: true });
+    }
+    return error;
+  };
+
   // What an error says can be changed by an Action, and its constructor be called; what stands here cannot.
   const denials = new WeakMap();
-  web.denied = (what, message) => {
-    const error = new CapabilityDeniedError(message);
-    error.capability = what;
-    denials.set(error, message);
-    return error;
+  web.denied = (what, message, blank = new CapabilityDeniedError()) => {
+    web.fill(CapabilityDeniedError, blank, message, { capability: what });
+    denials.set(blank, message);
+    return blank;
   };
   web.denial = (error) => denials.get(error);
 
@@ -228,21 +237,19 @@
 
   // ---- Calls of the host
 
-  /**
-   * How calls of one kind are made, which is a protocol: `kind` is the host's word for it and `what` the author's;
-   * `read(ok, body)` makes the result of an answer, `fail(error, blank)` the error of a refusal. `blank()` makes an empty
-   * error at the time of the call, for `fail` to fill in: a call that fails later has no author's code on the stack.
-   */
+  // How calls of one kind are made is a protocol: `kind` is the host's word for it and `what` the author's;
+  // `read(ok, body)` makes the result of an answer, `fail(error, blank)` the error of a refusal. `blank()` makes an
+  // empty error at the time of the call, to be filled in: a call that fails later has no author's code on the stack.
 
-  const outcome = (protocol, text, body, blank) => {
+  const outcome = (protocol, text, body, blanks) => {
     const answer = parse(text);
     if (answer.error === undefined) {
       return protocol.read(answer.ok, body);
     }
     if (answer.error.kind === 'denied') {
-      throw web.denied(protocol.what, answer.error.message);
+      throw web.denied(protocol.what, answer.error.message, blanks?.denied);
     }
-    throw protocol.fail(answer.error, blank);
+    throw protocol.fail(answer.error, blanks?.failed);
   };
 
   /** An answer that comes at once, or an exception. */
@@ -269,7 +276,8 @@
       return rejected(error);
     }
     return new Promise((resolve, reject) => {
-      const call = { protocol, resolve, reject, blank: protocol.blank(), release: undefined };
+      const blanks = { denied: new CapabilityDeniedError(), failed: protocol.blank() };
+      const call = { protocol, resolve, reject, blanks, release: undefined };
       pending.set(id, call);
       if (signal !== undefined) {
         call.release = web.onAbort(signal, () => {
@@ -292,19 +300,9 @@
       call.release();
     }
     try {
-      call.resolve(outcome(call.protocol, meta, body, call.blank));
+      call.resolve(outcome(call.protocol, meta, body, call.blanks));
     } catch (error) {
       call.reject(error);
     }
-  };
-
-  /** An error with a message, made of a blank one where there is one. */
-  web.fill = (Class, blank, message, properties) => {
-    const error = blank instanceof Class ? blank : new Class();
-    defineProperty(error, 'message', { value: message, writable: true, configurable: true });
-    for (const name of ownKeys(properties)) {
-      defineProperty(error, name, { value: properties[name], writable: true, configurable: true });
-    }
-    return error;
   };
 })

@@ -1,5 +1,5 @@
-// TextEncoder and TextDecoder, by the Encoding standard, for the encodings that the host has. `atob` and `btoa` are the
-// engine's.
+// TextEncoder and TextDecoder, by the Encoding standard, for the encodings that the host has; atob and btoa, which are
+// the engine's but for what they say to no argument.
 (function (native, web) {
   'use strict';
 
@@ -146,6 +146,20 @@
     }
   }
 
+  const { atob: fromBase64, btoa: toBase64 } = globalThis;
+
+  function atob(data) {
+    web.required(arguments.length, 1, 'atob');
+    return fromBase64(data);
+  }
+
+  function btoa(data) {
+    web.required(arguments.length, 1, 'btoa');
+    return toBase64(data);
+  }
+
+  web.define('atob', atob);
+  web.define('btoa', btoa);
   web.expose(TextEncoder);
   web.expose(TextDecoder);
 })

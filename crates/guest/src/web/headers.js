@@ -11,17 +11,11 @@
   const BAD_VALUE = /[\0\r\n]/;
   const OUTER_SPACE = /^[\t\n\r ]+|[\t\n\r ]+$/g;
   const WIDE = /[^\0-\xff]/;
-
-  const narrow = (value, what) => {
-    const text = `${value}`;
-    if (test(WIDE, text)) {
-      throw new TypeError(`Headers: ${what} must have only characters up to U+00FF`);
-    }
-    return text;
-  };
+  /** What nearly all values are, which need no other look. */
+  const PLAIN_VALUE = /^[!-~](?:[ -~]*[!-~])?$/;
 
   const nameOf = (given) => {
-    const name = narrow(given, 'a name');
+    const name = `${given}`;
     if (!test(NAME, name)) {
       throw new TypeError(`Headers: '${name}' is not a header's name`);
     }
@@ -29,7 +23,14 @@
   };
 
   const valueOf = (given) => {
-    const value = narrow(given, 'a value').replace(OUTER_SPACE, '');
+    const text = `${given}`;
+    if (test(PLAIN_VALUE, text)) {
+      return text;
+    }
+    if (test(WIDE, text)) {
+      throw new TypeError('Headers: a value must have only characters up to U+00FF');
+    }
+    const value = text.replace(OUTER_SPACE, '');
     if (test(BAD_VALUE, value)) {
       throw new TypeError('Headers: a value cannot have a line break or a NUL');
     }
@@ -50,6 +51,12 @@
       web.freezeHeaders = (headers) => {
         headers.#immutable = true;
         return headers;
+      };
+      web.copyHeaders = (headers) => {
+        const copy = new Headers();
+        copy.#list = [...headers.#list];
+        copy.#immutable = headers.#immutable;
+        return copy;
       };
       // Headers of what the host answers, which it has checked.
       web.headersOf = (list) => {
@@ -73,7 +80,7 @@
         const entries = [];
         for (const key of ownKeys(init)) {
           if (getOwnPropertyDescriptor(init, key)?.enumerable) {
-            entries.push([narrow(key, 'a name'), narrow(init[key], 'a value')]);
+            entries.push([`${key}`, `${init[key]}`]);
           }
         }
         for (const [name, value] of entries) {

@@ -42,8 +42,8 @@
   function urlOf(input) {
     const parts = parseUrl(input, undefined);
     if (parts === undefined) {
-      const shown = input.slice(0, 200);
-      throw new TypeError(`Request: '${shown}' is not a URL; it must be absolute, as https://example.com/`);
+      // Its text is not shown, here and in URL: URLs of webhooks are secrets, and messages are logged.
+      throw new TypeError('Request: the URL is none; it must be absolute, as https://example.com/');
     }
     if (parts[2] !== '' || parts[3] !== '') {
       throw new TypeError('Request: a URL cannot have a user and a password; use the header authorization');
@@ -107,7 +107,7 @@
         }
         this.#follows = signal ?? undefined;
       }
-      this.#headers = new Headers(headers === undefined ? from?.headers : headers);
+      this.#headers = new Headers(headers === undefined ? from?.#headers : headers);
       const given = body !== undefined && body !== null;
       if ((given || (from !== undefined && from.#body !== null)) && ['GET', 'HEAD'].includes(this.#method)) {
         throw new TypeError('Request: a request with the method GET or HEAD cannot have a body');

@@ -6,7 +6,6 @@
 
   const NULL_BODY = [101, 103, 204, 205, 304];
   const REDIRECTS = [301, 302, 303, 307, 308];
-  // eslint-disable-next-line no-control-regex
   const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
 
   class Response {
@@ -120,10 +119,7 @@
       clone.#redirected = this.#redirected;
       clone.#status = this.#status;
       clone.#statusText = this.#statusText;
-      clone.#headers = web.headersOf(web.headerList(this.#headers));
-      if (this.#type !== 'default') {
-        web.freezeHeaders(clone.#headers);
-      }
+      clone.#headers = web.copyHeaders(this.#headers);
       clone.#body = web.teeBody(this.#body);
       return clone;
     }

@@ -141,11 +141,9 @@
 
     constructor(url, base = undefined) {
       web.required(arguments.length, 1, 'URL');
-      const input = web.text(url);
-      this.#parts = parseUrl(input, base === undefined ? undefined : web.text(base));
+      this.#parts = parseUrl(web.text(url), base === undefined ? undefined : web.text(base));
       if (this.#parts === undefined) {
-        const shown = input.length > 200 ? `${input.slice(0, 200)}...` : input;
-        throw new TypeError(`Invalid URL: '${shown}'`);
+        throw new TypeError('Invalid URL');
       }
     }
 
@@ -156,14 +154,8 @@
 
     static parse(url, base = undefined) {
       web.required(arguments.length, 1, 'URL.parse');
-      try {
-        return new URL(url, base);
-      } catch (error) {
-        if (URL.canParse(url, base)) {
-          throw error;
-        }
-        return null;
-      }
+      const [input, from] = [web.text(url), base === undefined ? undefined : web.text(base)];
+      return parseUrl(input, from) === undefined ? null : new URL(input, from);
     }
 
     #set(part, value) {

@@ -28,8 +28,8 @@ test('a listener is called with the event, at the target', () => {
   const event = new Event('x');
   let seen;
   target.addEventListener('x', function (given) {
-    seen = [given === event, this === target, given.target === target, given.currentTarget === target, given.eventPhase];
-    seen.push(given.composedPath().length);
+    seen = [given === event, this === target, given.target === target, given.currentTarget === target];
+    seen.push(given.eventPhase, given.composedPath().length);
   });
   equal(target.dispatchEvent(event), true);
   equal(seen, [true, true, true, true, 2, 1]);

@@ -123,7 +123,8 @@ test('getters are read, symbols and what is not enumerable left out', () => {
   const value = { get a() { return 5; }, [Symbol('s')]: 1 };
   Object.defineProperty(value, 'hidden', { value: 1 });
   const clone = structuredClone(value);
-  equal(Object.getOwnPropertyDescriptor(clone, 'a'), { value: 5, writable: true, enumerable: true, configurable: true });
+  const property = { value: 5, writable: true, enumerable: true, configurable: true };
+  equal(Object.getOwnPropertyDescriptor(clone, 'a'), property);
   equal(Reflect.ownKeys(clone), ['a']);
 });
 
@@ -136,6 +137,19 @@ test('an object without a prototype gets one', () => {
   const value = Object.create(null);
   value.a = 1;
   equal(structuredClone(value), { a: 1 });
+});
+
+test('a tag alone makes nothing, and its lack neither', () => {
+  for (const tag of ['Map', 'RegExp', 'Error', 'Date', 'Boolean', 'ArrayBuffer']) {
+    equal(structuredClone({ [Symbol.toStringTag]: tag, a: 1 }), { a: 1 });
+  }
+  class Own extends Map {
+    get [Symbol.toStringTag]() {
+      return 'Own';
+    }
+  }
+  const clone = structuredClone(new Own([[1, 2]]));
+  equal(clone, new Map([[1, 2]]));
 });
 
 test('functions, symbols and what holds them cannot be cloned', () => {
@@ -190,6 +204,11 @@ test('only buffers can be transferred, once, and whole', () => {
   throws(() => structuredClone(1, { transfer: [5] }), 'TypeError');
   structuredClone(1, { transfer: [buffer] });
   throws(() => structuredClone(buffer), 'DataCloneError');
+});
+
+test('a buffer that is detached cannot be transferred', 'sluice', () => {
+  const buffer = new ArrayBuffer(1);
+  structuredClone(1, { transfer: [buffer] });
   throws(() => structuredClone(1, { transfer: [buffer] }), 'DataCloneError');
 });
 

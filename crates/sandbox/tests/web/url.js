@@ -48,6 +48,11 @@ test('what is no URL is a TypeError', () => {
   throws(() => URL('https://example.com'), 'TypeError');
 });
 
+test('what is no URL is not repeated in the error, since it may be a secret', 'sluice', () => {
+  equal(throws(() => new URL('s3cret'), 'TypeError').message.includes('s3cret'), false);
+  equal(throws(() => new Request('s3cret'), 'TypeError').message.includes('s3cret'), false);
+});
+
 test('international names are written in ASCII', () => {
   equal(new URL('https://münchen.example/ä').href, 'https://xn--mnchen-3ya.example/%C3%A4');
   equal(new URL('https://EXAMPLE.com').hostname, 'example.com');
