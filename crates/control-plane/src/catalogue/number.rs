@@ -13,7 +13,7 @@ use sluice_model::{Code, ConfigSchema, Error, Object, Slug, schema};
 /// What becomes of a package.
 pub(super) enum Numbered {
     /// It is this version already.
-    Is(Published),
+    Is(Box<Published>),
     /// It becomes a version.
     Becomes(Next),
 }
@@ -79,7 +79,7 @@ impl Catalogue {
                 let taken = Error::new(Code::AlreadyExists, "VERSION_EXISTS", message);
                 return Err(taken.with_field("version", "name one that does not exist yet, or leave it out"));
             }
-            Some(same) if same.value.content_digest == digest => return Ok(Numbered::Is(same)),
+            Some(same) if same.value.content_digest == digest => return Ok(Numbered::Is(Box::new(same))),
             _ => {}
         }
         let version = next_version(&existing, &bump)?;

@@ -130,7 +130,7 @@ impl Publisher {
             };
             let numbered = self.catalogue.number(&tenant, &package, &digest, next.as_ref()).await?;
             let done = match (numbered, &built) {
-                (Numbered::Is(found), _) => self.unchanged(found, keep).await?,
+                (Numbered::Is(found), _) => self.unchanged(*found, keep).await?,
                 (Numbered::Becomes(next), Some(built)) => {
                     self.stage("store", self.store(who, &tenant, &package, &digest, built, next, keep)).await?
                 }
