@@ -47,6 +47,7 @@ no_breaking_proto() {
 }
 
 step "set-up: packages" need_system_packages
+step "set-up: servers for tests" need_test_servers
 step "set-up: Rust" need_rust
 step "set-up: buf and cargo-deny" need_check_tools
 step "set-up: node, TypeScript, esbuild" need_node_tools

@@ -50,6 +50,11 @@ need_system_packages() {
     fi
 }
 
+# What tests start on free ports, in folders of their own.
+need_test_servers() {
+    command -v redis-server >/dev/null 2>&1 || install_packages redis-server
+}
+
 need_rust() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     export PATH

@@ -15,6 +15,7 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use moka::{Expiry, future::Cache};
 use sluice_api::{Ctx as _, FieldError, convert::required, distribution::v1 as wire};
+use sluice_counters::KeyMaker;
 use sluice_model::{Code, Cursor, Error, Slug, redirect::Origin};
 use std::{
     collections::HashSet,
@@ -45,7 +46,7 @@ pub(crate) struct Catalog {
     pub(crate) planner: Planner,
     scope: Scope,
     /// How many executors are connected, this one included; 0 before the control plane said so.
-    executors: AtomicU32,
+    executors: Arc<AtomicU32>,
     /// When the state was last known to be up to date, in milliseconds of Unix time; 0 before it ever was.
     current_at_ms: AtomicI64,
 }
@@ -80,8 +81,9 @@ pub(crate) struct Pinned {
     /// Whether the tenant's custom Actions were turned off when this was found.
     pub(crate) break_glass: bool,
     /// The secrets that came with it, where it was fetched: for a tenant, or a need, that the state does not know.
-    #[allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
     pub(crate) secrets: Arc<ByName>,
+    /// What makes the keys of the tenant's counters and of kv.
+    pub(crate) keys: Option<Arc<KeyMaker>>,
     expires_at: Option<Timestamp>,
 }
 
@@ -108,7 +110,7 @@ impl Expiry<Key, Fetched> for Life {
 impl Catalog {
     pub(crate) fn new(remote: Remote, planner: Planner, scope: Scope) -> Catalog {
         let fetched = Cache::builder().max_capacity(MAX_FETCHED).expire_after(Life).build();
-        let (executors, current_at_ms) = (AtomicU32::new(0), AtomicI64::new(0));
+        let (executors, current_at_ms) = (Arc::default(), AtomicI64::new(0));
         Catalog { state: Arc::default(), fetched, remote, planner, scope, executors, current_at_ms }
     }
 
@@ -140,7 +142,6 @@ impl Catalog {
     }
 
     /// The secrets of the state.
-    #[allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
     pub(crate) fn vault(&self) -> Vault {
         Vault::of(Arc::clone(&self.state))
     }
@@ -165,6 +166,11 @@ impl Catalog {
     /// How many executors are connected, as the control plane counts them; 0 before it said so.
     pub(crate) fn executors(&self) -> u32 {
         self.executors.load(Ordering::Relaxed)
+    }
+
+    /// The same, for who asks often.
+    pub(crate) fn executors_shared(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.executors)
     }
 
     /// The control plane has counted anew.
@@ -268,8 +274,8 @@ impl Catalog {
             Found::Revision(Revision { plan, expires_at, .. }) => {
                 still_executable(flow, plan.revision, expires_at)?;
                 let (origins, break_glass) = (Arc::clone(&known.origins), known.break_glass);
-                let secrets = Arc::default();
-                Ok(Known::Pinned(Pinned { plan, origins, break_glass, secrets, expires_at }))
+                let (secrets, keys) = (Arc::default(), known.keys.clone());
+                Ok(Known::Pinned(Pinned { plan, origins, break_glass, secrets, keys, expires_at }))
             }
             Found::Expired => Err(expired(flow, revision, "was executable for some time past its replacement")),
             Found::NoFlow => {
@@ -331,6 +337,7 @@ impl Catalog {
         }
         let about = required(response.tenant).ctx("tenant").map_err(unreadable)?;
         let origins = crate::state::update::origins(&about.allowed_redirect_origins).map_err(unreadable)?;
+        let keys = crate::state::update::keys(tenant, &about.counters_key).map_err(unreadable)?;
         let find = |slug: &Slug, version: &semver::Version| versions.get(&(slug.clone(), version.clone())).cloned();
         let plan = self.planner.plan(sent, find)?;
         self.planner.begin_to_load(tenant, &plan);
@@ -344,7 +351,7 @@ impl Catalog {
             secrets.insert(secret.name().to_owned(), Arc::new(secret));
         }
         let secrets = Arc::new(secrets);
-        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, secrets, expires_at })
+        Ok(Pinned { plan: Arc::new(plan), origins: origins.into(), break_glass, secrets, keys, expires_at })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The executor's settings.
 
 use serde::{Deserialize, Serialize};
+use sluice_egress::EgressConfig;
 use sluice_model::Slug;
 use sluice_serve::config::{Checks, ServerConfig, Settings};
 use std::path::PathBuf;
@@ -31,6 +32,10 @@ pub struct ExecutorConfig {
     pub redirect: RedirectConfig,
     /// Tenants' secrets.
     pub secrets: SecretsConfig,
+    /// What Actions may reach by HTTP.
+    pub egress: EgressSettings,
+    /// What Actions share between runs.
+    pub counters: CountersConfig,
     /// The JavaScript engine, where the executor starts one of its own.
     pub engine: EngineConfig,
 }
@@ -46,6 +51,8 @@ impl Default for ExecutorConfig {
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
             secrets: SecretsConfig::default(),
+            egress: EgressSettings::default(),
+            counters: CountersConfig::default(),
             engine: EngineConfig::default(),
         }
     }
@@ -63,6 +70,8 @@ impl Settings for ExecutorConfig {
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
         at.section("secrets", &self.secrets);
+        at.section("egress", &self.egress);
+        at.section("counters", &self.counters);
         at.section("engine", &self.engine);
     }
 }
@@ -258,6 +267,65 @@ impl Settings for SecretsConfig {
     fn check(&self, at: &mut Checks<'_>) {
         let named = self.cache_key_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
         at.require("cache_key_file", named, "the path of a file");
+    }
+}
+
+/// What Actions may reach by HTTP: the settings of [`EgressConfig`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EgressSettings(pub EgressConfig);
+
+impl Settings for EgressSettings {
+    fn check(&self, at: &mut Checks<'_>) {
+        for rule in self.0.rules() {
+            at.require(rule.key, rule.holds, rule.takes);
+        }
+    }
+}
+
+/// Counters and kv.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CountersConfig {
+    /// The Redis or Valkey that all executors share, such as `redis://:password@127.0.0.1:6379/0`; version 5 or later, with
+    /// `maxmemory-policy noeviction`. Default: none, and each executor counts for itself, which is right where there is one.
+    pub redis_url: Option<String>,
+    /// What stands before every key in Redis, 1 to 64 visible characters. Default `sluice:`. Executors that are to share
+    /// counters have the same.
+    pub redis_prefix: String,
+    /// How long one operation on Redis may take, in milliseconds. Default 100 ms. A Redis that hangs costs a run that much
+    /// once; while it is away, counters are local and kv finds nothing.
+    pub redis_timeout_ms: u64,
+    /// After how long a Redis that failed is tried again, in milliseconds. Default 1,000 ms.
+    pub redis_retry_ms: u64,
+    /// What counters and kv may take in this process's memory, in bytes. Default 64 MiB: some 200,000 counters. When
+    /// it is full, kv goes before counters, and what a tenant has beyond its share before all others.
+    pub memory_bytes: usize,
+}
+
+impl Default for CountersConfig {
+    fn default() -> CountersConfig {
+        CountersConfig {
+            redis_url: None,
+            redis_prefix: "sluice:".into(),
+            redis_timeout_ms: 100,
+            redis_retry_ms: 1_000,
+            memory_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Settings for CountersConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        let is_url =
+            |url: &String| ["redis://", "unix://", "redis+unix://"].iter().any(|scheme| url.starts_with(scheme));
+        at.secret("redis_url", self.redis_url.as_ref().is_none_or(is_url), "a URL such as redis://127.0.0.1:6379/0");
+        let prefix = &self.redis_prefix;
+        let fits =
+            (1..=64).contains(&prefix.len()) && prefix.bytes().all(|b| b.is_ascii_graphic() && !b"{}".contains(&b));
+        at.require("redis_prefix", fits, "1 to 64 visible ASCII characters other than { and }");
+        at.range("redis_timeout_ms", self.redis_timeout_ms, 1..=10_000, "milliseconds");
+        at.range("redis_retry_ms", self.redis_retry_ms, 10..=600_000, "milliseconds");
+        at.range("memory_bytes", self.memory_bytes, 1 << 20..=1 << 36, "bytes");
     }
 }
 

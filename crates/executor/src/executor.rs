@@ -9,6 +9,7 @@ use crate::{
     identity::Identity,
     last::{KEPT_STATE, LastState},
     modules::{Modules, store::Store},
+    reach::Reach,
     remote::Remote,
     retries::Retries,
     run::{Runner, ledger::RunsOn},
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The key that seals secrets in the cache folder.
     #[error("secrets.cache_key_file: {0}")]
     CacheKey(String),
+    /// What Actions may reach: a setting that cannot be used, such as a file of certificates that is not there.
+    #[error("{0}")]
+    Reach(String),
     /// A tenant's name is no slug.
     #[error("subscription.tenants: {0}")]
     Tenant(String),
@@ -159,6 +163,8 @@ impl Executor {
         let modules = Modules::new(engine.clone(), store.clone(), source, memory_bytes, parallel, Arc::clone(&metrics));
         let catalog = Arc::new(Catalog::new(remote.clone(), Planner::new(modules.clone()), scope));
 
+        let reach = Reach::new(config, catalog.executors_shared()).map_err(StartError::Reach)?;
+
         let (stop, finish) = (CancellationToken::new(), CancellationToken::new());
         let ready = around.readiness.condition("state", "the state that was kept is being read");
         let mut wants_full = false;
@@ -215,6 +221,7 @@ impl Executor {
             tokio::spawn(collect(Arc::clone(&catalog), modules.clone())),
         ];
 
+        reach.show(&meter);
         let retries = Retries::new(config.retries.memory_bytes, Arc::clone(&metrics));
         let numbers = numbers(&catalog, &modules, &store, &retries, &audit);
         let shown = Arc::clone(&numbers);
@@ -226,6 +233,8 @@ impl Executor {
             metrics: Arc::clone(&metrics),
             http_localhost: config.redirect.http_localhost,
             standing: catalog.standing(),
+            reach,
+            vault: catalog.vault(),
         };
         let runs_on = RunsOn { executor: identity.id.clone(), engine: wire_engine };
         let service = Execute::new(catalog, runner, Arc::clone(&audit), metrics, retries, runs_on);

@@ -37,6 +37,7 @@ mod files;
 pub mod identity;
 mod last;
 mod modules;
+mod reach;
 mod redact;
 mod remote;
 mod retries;

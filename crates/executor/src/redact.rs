@@ -5,7 +5,6 @@
 //! would be found everywhere. This is a net under Actions that make mistakes and no wall against one that wants to tell a
 //! secret that it may read: it could reverse it, or take it apart. What an Action hands on by design (claims, state, the URL of
 //! a redirect, what it sends) is not changed: that would break it in silence.
-#![allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
 
 use crate::secrets::Secret;
 use base64::{
@@ -185,7 +184,7 @@ mod tests {
     use sluice_model::{FailureReason, LogLevel};
 
     fn secret(name: &str, value: &str) -> Arc<Secret> {
-        Arc::new(Secret::new(name.to_owned(), 1, SecretText::new(value.to_owned())))
+        Arc::new(Secret::new(name.to_owned(), SecretText::new(value.to_owned())))
     }
 
     fn redacted(secrets: &[Arc<Secret>], said: &str) -> String {

@@ -13,6 +13,9 @@ mod tests;
 use crate::{
     audit::Audit,
     modules::Modules,
+    reach::{self, Reach, Trace},
+    redact,
+    secrets::{ByName, Vault},
     standing::{Bar, Standing},
     state::plan::{AttachmentPlan, Plan, SlotPlan},
     telemetry::Metrics,
@@ -20,13 +23,14 @@ use crate::{
 use jiff::Timestamp;
 use ledger::{Ledger, Subject};
 use sluice_api::types::v1 as wire;
+use sluice_counters::KeyMaker;
 use sluice_model::{
     CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Trigger,
     input::{ActionRef, AttachmentRef, FlowRef, Host, Mode},
     redirect::Origin,
     slot::{HostRules, Lost, SlotAnswer, SlotState},
 };
-use sluice_sandbox::{EncodedInput, Engine, NoPorts, RunReport, RunRequest};
+use sluice_sandbox::{EncodedInput, Engine, RunReport, RunRequest};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -48,6 +52,10 @@ pub(crate) struct Runner {
     pub(crate) http_localhost: bool,
     /// What the platform says of what is about to run.
     pub(crate) standing: Standing,
+    /// What runs may reach.
+    pub(crate) reach: Reach,
+    /// The secrets that they may read.
+    pub(crate) vault: Vault,
 }
 
 /// One execution. It is pinned to one plan from its beginning to its end.
@@ -58,6 +66,12 @@ pub(crate) struct Execution {
     pub(crate) plan: Arc<Plan>,
     /// Whether the tenant's custom Actions were turned off when the plan was found.
     pub(crate) break_glass: bool,
+    /// The secrets that came with the plan, where it was fetched.
+    pub(crate) secrets: Arc<ByName>,
+    /// What makes the keys of the tenant's counters and of kv.
+    pub(crate) keys: Option<Arc<KeyMaker>>,
+    /// Whether the caller sent the execution's id, and so can ask for the same again.
+    pub(crate) repeatable: bool,
     pub(crate) trigger: Trigger,
     /// When the caller stops waiting.
     pub(crate) deadline: Option<Instant>,
@@ -122,8 +136,9 @@ impl Runner {
                 (barred(bar, attachment), Cost::default(), Vec::new())
             } else {
                 let left = time_left(began, Instant::now(), slot, attachment, execution.deadline);
-                ledger.begins(attachment);
-                let ran = self.attachment(execution, attachment, left, &mut input, &mut slot_state).await;
+                let trace = Trace::default();
+                ledger.begins(attachment, &trace);
+                let ran = self.attachment(execution, attachment, left, &mut input, &mut slot_state, &trace).await;
                 ledger.ended();
                 ran
             };
@@ -148,6 +163,7 @@ impl Runner {
         left: Left,
         input: &mut Input,
         slot_state: &mut SlotState,
+        trace: &Trace,
     ) -> (End, Cost, Vec<sluice_model::LogLine>) {
         let nothing = |failure| (End::Failure(failure), Cost::default(), Vec::new());
         let (limits, own_time) = match left {
@@ -164,7 +180,7 @@ impl Runner {
                 "failed so often that it is not tried for a while",
             ));
         };
-        let (report, limits) = match self.report(execution, attachment, limits, input, slot_state).await {
+        let (report, limits) = match self.report(execution, attachment, limits, input, slot_state, trace).await {
             Ok(report) => report,
             Err(failure) => {
                 // Nothing ran: the breaker learns nothing. A permit that is dropped does not count.
@@ -195,6 +211,7 @@ impl Runner {
         mut limits: Limits,
         input: &mut Input,
         slot_state: &SlotState,
+        trace: &Trace,
     ) -> Result<(RunReport, Limits), Failure> {
         let snapshot = match self.modules.for_run(&attachment.module) {
             Some(snapshot) => snapshot,
@@ -227,15 +244,31 @@ impl Runner {
             let message = format!("the input cannot be handed on: {}: {}", invalid.pointer, invalid.message);
             Failure::new(FailureReason::Internal, message)
         })?;
-        let mut report = self
-            .engine
-            .run(&snapshot, RunRequest { input: encoded, limits, now: None, ports: Arc::new(NoPorts) })
-            .await;
+        let secrets = self.vault.readable(&execution.subject.tenant, &execution.secrets, &attachment.secrets);
+        let run = reach::Run {
+            attachment,
+            tenant: &execution.subject.tenant,
+            flow: &execution.subject.flow,
+            execution: execution.repeatable.then_some(execution.subject.execution_id.as_str()),
+            secrets: secrets.clone(),
+            keys: execution.keys.clone(),
+            deadline: tokio::time::Instant::now() + Duration::from_millis(limits.wall_ms.into()),
+        };
+        let ports = self.reach.ports(run, trace);
+        let mut report = self.engine.run(&snapshot, RunRequest { input: encoded, limits, now: None, ports }).await;
         report.logs = match execution.include_logs {
             true => snapshot.in_the_authors_places(report.logs),
             // Nobody reads them: source maps are not looked into for every sign-in.
             false => Vec::new(),
         };
+        let secrets = secrets.all();
+        if !secrets.is_empty() {
+            redact::logs(secrets, &mut report.logs);
+            match &mut report.outcome {
+                Ok(outcome) => redact::outcome(secrets, outcome),
+                Err(failure) => redact::failure(secrets, failure),
+            }
+        }
         Ok((report, limits))
     }
 }

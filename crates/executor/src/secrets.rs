@@ -2,7 +2,6 @@
 //!
 //! A value is in memory alone. What the cache folder keeps is [sealed](crate::last) by a key of the executor's own, or is
 //! not there. [`crate::redact`] takes values out of what a run lets out.
-#![allow(dead_code, reason = "asked by what runs may reach, once that is wired in")]
 
 use crate::{catalog::Applied, redact};
 use arc_swap::ArcSwapOption;
@@ -14,25 +13,19 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug)]
 pub(crate) struct Secret {
     name: String,
-    version: u64,
     value: SecretText,
     /// How the value may turn up in text, the longest first.
     forms: Vec<SecretText>,
 }
 
 impl Secret {
-    pub(crate) fn new(name: String, version: u64, value: SecretText) -> Secret {
-        Secret { forms: redact::forms(value.expose()), name, version, value }
+    pub(crate) fn new(name: String, value: SecretText) -> Secret {
+        Secret { forms: redact::forms(value.expose()), name, value }
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// How often it was set.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
     }
 
     /// Its value, for the Action that may read it.

@@ -76,7 +76,9 @@ impl Execute {
         let pinned = inner.catalog.find(&asked.tenant, &asked.flow, asked.revision, deadline).await?;
         inner.audit.admit(Instant::now())?;
         let _in_flight = inner.metrics.in_flight();
-        let Asked { tenant, flow, trigger, sign_in_id, execution_id, input, include_logs, risk_unusable, .. } = asked;
+        let Asked {
+            tenant, flow, trigger, sign_in_id, execution_id, digest, input, include_logs, risk_unusable, ..
+        } = asked;
         let revision = pinned.plan.revision;
         let execution = Execution {
             subject: Subject {
@@ -93,6 +95,9 @@ impl Execute {
             },
             origins: pinned.origins,
             break_glass: pinned.break_glass,
+            secrets: pinned.secrets,
+            keys: pinned.keys,
+            repeatable: digest.is_some(),
             plan: pinned.plan,
             trigger,
             deadline,

@@ -17,6 +17,7 @@ use crate::{
 use jiff::Timestamp;
 use plan::{Plan, Planner, VersionInfo};
 use semver::Version;
+use sluice_counters::KeyMaker;
 use sluice_model::{Cursor, Slug, redirect::Origin};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -49,6 +50,8 @@ pub(crate) struct Tenant {
     flows: HashMap<Slug, Flow>,
     /// What its Actions may read, as far as something executable needs it.
     secrets: ByName,
+    /// Makes the keys of its counters and of kv; none where the control plane sent nothing to make them by.
+    pub(crate) keys: Option<Arc<KeyMaker>>,
 }
 
 /// A flow's executable revisions.
@@ -135,11 +138,11 @@ impl State {
         let (mut versions, mut flows, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for change in update.changes {
             match change {
-                Change::Tenant { tenant, origins, break_glass } => {
+                Change::Tenant { tenant, origins, break_glass, keys } => {
                     let used = self.tenants.get(&tenant).map(|known| Arc::clone(&known.used)).unwrap_or_default();
                     let new = || Arc::new(Tenant { used, ..Tenant::default() });
                     let known = Arc::make_mut(tenants.entry(tenant).or_insert_with(new));
-                    (known.origins, known.break_glass) = (origins.into(), break_glass);
+                    (known.origins, known.break_glass, known.keys) = (origins.into(), break_glass, keys);
                 }
                 Change::Version(version) => versions.push(version),
                 Change::Flow(flow) => flows.push(flow),

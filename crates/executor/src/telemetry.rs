@@ -22,6 +22,10 @@
 //! | `sluice.executor.cache.bytes`, `.cache.damaged` | | bundles and snapshots on disk; files that were set aside |
 //! | `sluice.executor.retries` | what | calls by an id that was known: replayed, joined, refused |
 //! | `sluice.executor.answers`, `.answers.bytes`, `.answers.oldest` | | answers that are kept for retries; seconds since the oldest |
+//! | `sluice.executor.fetches` | result | requests of Actions, by status (2xx) or failure (`timed_out`) |
+//! | `sluice.executor.egress.idle` | | connections kept for the next request |
+//! | `sluice.executor.counters.bytes`, `.evicted` | | memory of counters and kv; counters let go of for lack of it |
+//! | `sluice.executor.counters.away`, `.fallbacks` | | 1 while the shared counters are away; takes answered locally |
 //! | `sluice.executor.spool.bytes`, `.spool.waiting` | | audit on disk; records of this epoch not yet acknowledged |
 //! | `sluice.executor.audit.written`, `.missing`, `.damaged`, `.streams_broken` | | records kept and not kept, files set aside, streams that broke |
 

@@ -358,6 +358,7 @@ async fn many_who_ask_for_a_revision_fetch_it_once() {
         flow_revision: Some(flow("acme", 9, "1.0.0")),
         versions: vec![version("acme", "1.0.0", &fake.bundle(CONTINUES))],
         tenant: Some(wire::TenantState {
+            counters_key: Vec::new().into(),
             tenant: "acme".into(),
             allowed_redirect_origins: Vec::new(),
             break_glass: false,

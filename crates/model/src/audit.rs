@@ -1,6 +1,6 @@
 //! Audit records: every edit and every run, one shape for both.
 
-use crate::{FailureReason, OutcomeKind, Skipped, Slug, Trigger, decode::words, slot::Lost};
+use crate::{FailureReason, OutcomeKind, Skipped, Slug, Trigger, decode::words, http::HttpAttempt, slot::Lost};
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::Value;
@@ -130,6 +130,10 @@ pub struct AuditRun {
     pub annotations: crate::Object,
     /// Whether the caller's risk score could not be used and was handed on as null.
     pub risk_unusable: bool,
+    /// The HTTP requests that it made, in the order in which they ended.
+    pub fetches: Vec<HttpAttempt>,
+    /// Whether a counter was answered by the executor alone, because the one that all share was away.
+    pub counters_fallback: bool,
 }
 
 impl AuditRecord {

@@ -5,6 +5,7 @@ use crate::types::v1 as wire;
 use sluice_model::{
     AuditRecord,
     audit::{AuditFailure, AuditRun},
+    http::{HttpAttempt, HttpFailure},
 };
 
 /// The cursor is the log's and has no place in the model: take it before.
@@ -113,6 +114,8 @@ impl TryFrom<wire::AuditRun> for AuditRun {
             lost: list(run.lost).ctx("lost")?,
             annotations: object(run.annotations).ctx("annotations")?,
             risk_unusable: run.risk_unusable,
+            fetches: list(run.fetches).ctx("fetches")?,
+            counters_fallback: run.counters_fallback,
         })
     }
 }
@@ -127,6 +130,34 @@ impl From<AuditRun> for wire::AuditRun {
             lost: each(run.lost),
             annotations: json::to_struct_unless_empty(run.annotations),
             risk_unusable: run.risk_unusable,
+            fetches: each(run.fetches),
+            counters_fallback: run.counters_fallback,
+        }
+    }
+}
+
+impl TryFrom<wire::HttpAttempt> for HttpAttempt {
+    type Error = FieldError;
+
+    fn try_from(attempt: wire::HttpAttempt) -> Result<HttpAttempt, FieldError> {
+        let status = (attempt.status != 0).then(|| u16::try_from(attempt.status)).transpose();
+        let failure = (!attempt.failure.is_empty()).then(|| attempt.failure.parse::<HttpFailure>()).transpose();
+        Ok(HttpAttempt {
+            host: attempt.host,
+            status: status.map_err(|_| FieldError::here("is no HTTP status")).ctx("status")?,
+            failure: failure.ctx("failure")?,
+            duration_us: attempt.duration_us,
+        })
+    }
+}
+
+impl From<HttpAttempt> for wire::HttpAttempt {
+    fn from(attempt: HttpAttempt) -> wire::HttpAttempt {
+        wire::HttpAttempt {
+            host: attempt.host,
+            status: attempt.status.map_or(0, u32::from),
+            failure: attempt.failure.map(|failure| failure.as_str().to_owned()).unwrap_or_default(),
+            duration_us: attempt.duration_us,
         }
     }
 }

@@ -16,7 +16,7 @@ use sluice_model::{
 
 /// `{cursor, time, kind, tenant, principal, flow, flow_revision, trigger, attachment, slug, version, sign_in_id,
 /// execution_id, user_id, outcome, failure, reason_code, skipped, from, to, run}`, null where it does not apply. `run` is
-/// what a run cost and where: `{executor, engine, cpu_us, wall_us, lost, annotations, risk_unusable}`.
+/// what a run cost and where: `{executor, engine, cpu_us, wall_us, lost, annotations, risk_unusable, fetches, counters_fallback}`.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct AuditEntry {
     cursor: String,

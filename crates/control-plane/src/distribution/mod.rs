@@ -130,7 +130,7 @@ impl Distribution {
     pub(crate) async fn revision(&self, tenant: &Slug, flow: &Slug, revision: u64) -> Result<Vec<Resource>, Error> {
         let found = self.flows.begun(tenant, flow, revision).await?;
         let number = found.revision;
-        let mut told = vec![Resource::Tenant(self.flows.tenants().get(tenant).await?.value)];
+        let mut told = vec![self.resources.of_tenant(self.flows.tenants().get(tenant).await?.value)];
         match self.resources.revision(found).await? {
             Some(resources) => told.extend(resources),
             None => {

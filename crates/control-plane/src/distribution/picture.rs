@@ -89,7 +89,7 @@ async fn read(resources: &Resources) -> Result<BTreeMap<Slug, Vec<Arc<Resource>>
         let page = resources.tenants(after).await?;
         for tenant in page.entries {
             let slug = tenant.tenant.clone();
-            found.insert(slug.clone(), whole(resources, Resource::Tenant(tenant), &slug).await?);
+            found.insert(slug.clone(), whole(resources, resources.of_tenant(tenant), &slug).await?);
         }
         match page.next {
             Some(next) => after = Some(next),

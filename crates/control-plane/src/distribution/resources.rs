@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 /// Something that an executor needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Resource {
-    /// A tenant.
-    Tenant(Tenant),
+    /// A tenant, and what the keys of its counters are replaced by.
+    Tenant(Tenant, [u8; 32]),
     /// A version that an executable revision pins.
     Version(Box<ActionVersion>),
     /// An executable revision.
@@ -93,7 +93,7 @@ impl Told {
         match resource {
             Resource::Version(v) => self.versions.insert((v.tenant.clone(), v.slug.clone(), v.version.clone())),
             Resource::Secret { tenant, name, .. } => self.secrets.insert((tenant.clone(), name.clone())),
-            Resource::Tenant(_) | Resource::Revision { .. } => true,
+            Resource::Tenant(..) | Resource::Revision { .. } => true,
         }
     }
 }
@@ -112,7 +112,13 @@ impl Resources {
     /// A tenant, or that it is gone.
     pub(super) async fn tenant(&self, tenant: &Slug) -> Result<Result<Resource, Name>, Error> {
         let row = rows::get(&*self.shared.store, &keys::tenant(tenant)).await?;
-        Ok(row.map(|row| Resource::Tenant(row.value)).ok_or_else(|| Name::Tenant(tenant.clone())))
+        Ok(row.map(|row| self.of_tenant(row.value)).ok_or_else(|| Name::Tenant(tenant.clone())))
+    }
+
+    /// A tenant, as executors need it.
+    pub(super) fn of_tenant(&self, tenant: Tenant) -> Resource {
+        let key = self.secrets.counters_key(&tenant.tenant);
+        Resource::Tenant(tenant, key)
     }
 
     /// A page of the tenants, by slug.

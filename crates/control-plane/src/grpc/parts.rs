@@ -76,10 +76,11 @@ fn state(state: wire::State) -> wire::WatchResponse {
 /// A resource as executors get it.
 pub(super) fn to_wire(resource: &Resource) -> wire::Resource {
     let resource = match resource {
-        Resource::Tenant(tenant) => resource::Resource::Tenant(wire::TenantState {
+        Resource::Tenant(tenant, counters_key) => resource::Resource::Tenant(wire::TenantState {
             tenant: tenant.tenant.to_string(),
             allowed_redirect_origins: tenant.redirect_origins.clone(),
             break_glass: tenant.break_glass,
+            counters_key: counters_key.to_vec().into(),
         }),
         Resource::Version(version) => resource::Resource::Version((&**version).into()),
         Resource::Secret { tenant, name, version, value } => resource::Resource::Secret(wire::SecretState {

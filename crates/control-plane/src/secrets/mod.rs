@@ -125,6 +125,18 @@ impl Secrets {
         Secrets { shared, tenants, catalogue, sealer }
     }
 
+    /// What the keys of a tenant's counters and kv are replaced by: it is derived from the key that seals secrets, so that it is
+    /// there with the tenant, is nowhere on a disk, and stays what it is for as long as that key does.
+    pub(crate) fn counters_key(&self, tenant: &Slug) -> [u8; 32] {
+        let digest = self.sealer.digest(&["counters", tenant.as_str()], b"");
+        let mut key = [0; 32];
+        for (byte, digits) in key.iter_mut().zip(digest.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).unwrap_or_default();
+            *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        }
+        key
+    }
+
     async fn find(&self, tenant: &Slug, name: &str) -> Result<Option<Row<SecretRow>>, Error> {
         rows::get(&*self.shared.store, &keys::secret(tenant, name)).await
     }

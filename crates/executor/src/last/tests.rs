@@ -18,6 +18,7 @@ fn at(second: i64) -> Timestamp {
 
 fn tenant(name: &str) -> Resource {
     Resource::Tenant(wire::TenantState {
+        counters_key: Vec::new().into(),
         tenant: name.into(),
         allowed_redirect_origins: Vec::new(),
         break_glass: false,
@@ -225,6 +226,7 @@ async fn changes_that_outweigh_the_whole_are_folded_into_it_while_more_come() {
     let origins = |cursor: u64| {
         let allowed_redirect_origins = (0..50).map(|n| format!("https://app-{cursor}-{n}.example.com")).collect();
         Resource::Tenant(wire::TenantState {
+            counters_key: Vec::new().into(),
             tenant: format!("t-{}", cursor % 10),
             allowed_redirect_origins,
             break_glass: false,
@@ -323,7 +325,7 @@ fn a_large_state_is_folded_into_parts() {
     let origin = "x".repeat(1_000);
     let large = (0..3_000).map(|n| {
         let allowed_redirect_origins = vec![origin.clone()];
-        Resource::Tenant(wire::TenantState { tenant: format!("t-{n}"), allowed_redirect_origins, break_glass: false })
+        Resource::Tenant(wire::TenantState { tenant: format!("t-{n}"), allowed_redirect_origins, ..Default::default() })
     });
     let parts = fold::fold(vec![vec![state(1, true, large.collect())]], at(0));
     assert_eq!(parts.len(), 3);

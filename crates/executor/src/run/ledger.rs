@@ -7,6 +7,7 @@
 use super::{Cost, End};
 use crate::{
     audit::{Audit, spool::Frames},
+    reach::Trace,
     state::plan::AttachmentPlan,
 };
 use jiff::Timestamp;
@@ -52,16 +53,19 @@ pub(super) struct Ledger<'a> {
     subject: &'a Subject,
     frames: Frames,
     running: Option<(&'a AttachmentPlan, Instant)>,
+    /// What the attachment that came up last has reached.
+    trace: Trace,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(audit: &'a Arc<Audit>, subject: &'a Subject) -> Ledger<'a> {
-        Ledger { audit, subject, frames: Frames::default(), running: None }
+        Ledger { audit, subject, frames: Frames::default(), running: None, trace: Trace::default() }
     }
 
     /// An attachment's run begins.
-    pub(super) fn begins(&mut self, attachment: &'a AttachmentPlan) {
+    pub(super) fn begins(&mut self, attachment: &'a AttachmentPlan, trace: &Trace) {
         self.running = Some((attachment, Instant::now()));
+        self.trace = trace.clone();
     }
 
     /// It has ended; [`Ledger::tell`] follows.
@@ -101,6 +105,8 @@ impl<'a> Ledger<'a> {
             }
         };
         self.push(&record);
+        // What comes up next and is not run has reached nothing.
+        self.trace = Trace::default();
         wire::RunResult {
             attachment: attachment.id.clone(),
             slug: attachment.slug.to_string(),
@@ -146,6 +152,8 @@ impl<'a> Ledger<'a> {
                 cpu_us: cost.cpu_us,
                 wall_us: cost.wall_us,
                 risk_unusable: subject.risk_unusable,
+                fetches: self.trace.attempts().into_iter().map(Into::into).collect(),
+                counters_fallback: self.trace.fell_back(),
                 ..wire::AuditRun::default()
             }),
             ..wire::AuditRecord::default()

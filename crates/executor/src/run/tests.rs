@@ -3,7 +3,7 @@ mod standing;
 use super::*;
 use crate::{
     audit::spool::{Batch, Place},
-    config::AuditConfig,
+    config::{AuditConfig, ExecutorConfig},
     identity::Identity,
     modules::store::Store,
     run::{breaker::REST, ledger::RunsOn},
@@ -127,7 +127,16 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
     let identity = Identity { id: "executor-test".into(), epoch: 1 };
     let (audit, _) = Audit::open(folder.path(), &identity, &audit, Arc::clone(&metrics)).unwrap();
     let standing = Standing::of(Arc::default());
-    let runner = Runner { engine: engine(), modules, audit: Arc::new(audit), metrics, http_localhost: false, standing };
+    let runner = Runner {
+        engine: engine(),
+        modules,
+        audit: Arc::new(audit),
+        metrics,
+        http_localhost: false,
+        standing,
+        reach: Reach::new(&ExecutorConfig::default(), Arc::default()).unwrap(),
+        vault: Vault::of(Arc::default()),
+    };
     let runs_on = RunsOn { executor: identity.id, engine: wire::EngineIdentity::default() };
     Stage { runner, plan: Arc::new(plan), trigger, folder, runs_on: Arc::new(runs_on) }
 }
@@ -150,6 +159,9 @@ impl Stage {
             origins: Arc::from([Origin::parse("https://app.example.com").unwrap()]),
             plan: Arc::clone(&self.plan),
             break_glass: false,
+            secrets: Arc::default(),
+            keys: None,
+            repeatable: false,
             trigger: self.trigger,
             deadline: None,
             include_logs: false,

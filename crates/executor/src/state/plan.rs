@@ -8,7 +8,7 @@ use crate::{
 use parking_lot::Mutex;
 use semver::Version;
 use sluice_model::{
-    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger,
+    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, http::HostPattern,
     limits::MAX_ATTACHMENTS_A_SLOT, schema,
 };
 use std::{
@@ -64,7 +64,6 @@ pub(crate) struct AttachmentPlan {
     pub(crate) position: u64,
     pub(crate) enabled: bool,
     /// The names of the secrets that it may read: those that the version declares, and those that its config names.
-    #[cfg_attr(not(test), allow(dead_code, reason = "asked by what runs may reach, once that is wired in"))]
     pub(crate) secrets: Arc<[String]>,
     /// With its defaults filled in.
     pub(crate) config: Object,
@@ -73,8 +72,11 @@ pub(crate) struct AttachmentPlan {
     /// The version's, with the attachment's own wall limit where that is smaller.
     pub(crate) limits: Limits,
     /// What the version may reach.
-    #[expect(dead_code, reason = "asked by what runs may reach, once that is wired in")]
     pub(crate) grants: Arc<Grants>,
+    /// The hosts that it may send to, those of URLs in its config among them.
+    pub(crate) hosts: Arc<[HostPattern]>,
+    /// Secrets that hold URLs whose hosts it may send to.
+    pub(crate) hosts_in_secrets: Arc<[String]>,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Arc<[OutcomeKind]>>,
     pub(crate) module: Arc<Module>,
@@ -167,6 +169,8 @@ impl Planner {
                     position,
                     enabled: attachment.enabled,
                     secrets: version.grants.secrets_with(&config).into_iter().collect(),
+                    hosts: version.grants.hosts_with(&config).into(),
+                    hosts_in_secrets: version.grants.hosts_in_secrets(&config).into(),
                     config,
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,

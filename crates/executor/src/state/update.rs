@@ -9,6 +9,7 @@ use sluice_api::{
     convert::{Word, exact_version, grants, json, required, slug, timestamp},
     distribution::v1 as wire,
 };
+use sluice_counters::KeyMaker;
 use sluice_model::{
     FlowRevision, Grants, Limits, Object, OutcomeKind, Slug, manifest::is_secret_name, redirect::Origin,
 };
@@ -31,7 +32,7 @@ pub(crate) struct Update {
 /// A resource that is new or changed.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Tenant { tenant: Slug, origins: Vec<Origin>, break_glass: bool },
+    Tenant { tenant: Slug, origins: Vec<Origin>, break_glass: bool, keys: Option<Arc<KeyMaker>> },
     Version(VersionUpsert),
     Flow(FlowUpsert),
     Secret { tenant: Slug, secret: Secret },
@@ -238,11 +239,22 @@ fn change(upsert: wire::Resource) -> Result<Change, FieldError> {
 }
 
 fn tenant_change(tenant: wire::TenantState) -> Result<Change, FieldError> {
+    let slug = slug(&tenant.tenant).ctx("tenant")?;
     Ok(Change::Tenant {
-        tenant: slug(&tenant.tenant).ctx("tenant")?,
         origins: origins(&tenant.allowed_redirect_origins)?,
         break_glass: tenant.break_glass,
+        keys: keys(&slug, &tenant.counters_key)?,
+        tenant: slug,
     })
+}
+
+/// What makes the keys of a tenant's counters and of kv.
+pub(crate) fn keys(tenant: &Slug, key: &[u8]) -> Result<Option<Arc<KeyMaker>>, FieldError> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let key = key.try_into().map_err(|_| FieldError::here("is not 32 bytes").under("counters_key"))?;
+    Ok(Some(Arc::new(KeyMaker::new(tenant.as_str(), key))))
 }
 
 /// Reads a secret, with its tenant. What is wrong with a value is told without it.
@@ -253,7 +265,7 @@ pub(crate) fn secret_of(secret: wire::SecretState) -> Result<(Slug, Secret), Fie
     }
     let value = String::from_utf8(secret.value.into()).ok().filter(|value| !value.is_empty());
     let value = value.ok_or_else(|| FieldError::here("is no text").under("value"))?;
-    Ok((tenant, Secret::new(secret.name, secret.version, SecretText::new(value))))
+    Ok((tenant, Secret::new(secret.name, SecretText::new(value))))
 }
 
 /// Reads a tenant's origins.

@@ -24,7 +24,7 @@ fn state(stage: &Stage, break_glass: bool, revoked: bool) -> Option<Arc<Applied>
         schema: None,
         revoked,
     };
-    let tenant = Change::Tenant { tenant: slug("acme"), origins: Vec::new(), break_glass };
+    let tenant = Change::Tenant { tenant: slug("acme"), origins: Vec::new(), break_glass, keys: None };
     let update = Update { full: true, changes: vec![tenant, Change::Version(version)], ..Update::default() };
     let state = State::default().updated(update, &Planner::new(stage.runner.modules.clone())).unwrap();
     Some(Arc::new(Applied { state, at: Timestamp::now() }))

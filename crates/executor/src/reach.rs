@@ -1,0 +1,289 @@
+//! What Actions reach beyond their own memory: the sandbox's ports over outgoing HTTP, secrets, counters and kv.
+//!
+//! A run gets what its version declares, and what its attachment's config grants where the version says so; whatever else it
+//! asks for is denied by name. A version that declares nothing costs nothing here. What a run reached is told by its
+//! [`Trace`], also of a run that nobody waits for any more: its audit has each attempt, and whether a counter was local.
+
+mod metrics;
+
+use crate::{config::ExecutorConfig, secrets::Readable, state::plan::AttachmentPlan};
+use metrics::Fetches;
+use opentelemetry::metrics::Meter;
+use semver::Version;
+use sluice_counters::{
+    Answered, Backend, BackendError, CallId, FallbackConfig, KeyMaker, Memory, MemoryConfig, Redis, RedisConfig,
+    Shared, Terms, WithFallback,
+};
+use sluice_egress::{Attempts, Caller, Egress};
+use sluice_model::{
+    Grants, Slug,
+    counter::{CounterScope, KvSet, Take, Taken},
+    http::{HostPattern, HttpAttempt, HttpFailure, HttpRequest, HttpResponse},
+    manifest::Capability,
+};
+use sluice_sandbox::{Answer, NoPorts, Ports, Refusal};
+use std::{
+    fmt,
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The most attempts of one run that its audit has: five requests of twelve attempts each, by `crates/egress`.
+const MAX_ATTEMPTS: usize = 60;
+
+/// What all runs of this process share.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    egress: Egress,
+    counters: Arc<dyn Backend>,
+    memory: Arc<Memory>,
+    fallback: Option<Arc<WithFallback>>,
+    fetches: Arc<Fetches>,
+    nothing: Arc<NoPorts>,
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach").field("shared", &self.fallback.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Reach {
+    /// By the settings; `executors` are those that are connected.
+    ///
+    /// # Errors
+    /// The setting that is at fault, and what it takes.
+    pub(crate) fn new(config: &ExecutorConfig, executors: Arc<AtomicU32>) -> Result<Reach, String> {
+        let egress = Egress::new(&config.egress.0).map_err(|error| error.to_string())?;
+        let counters = &config.counters;
+        let memory = Arc::new(Memory::new(MemoryConfig { max_bytes: counters.memory_bytes }));
+        let (backend, fallback): (Arc<dyn Backend>, _) = match &counters.redis_url {
+            None => (memory.clone(), None),
+            Some(url) => {
+                let redis = RedisConfig {
+                    prefix: counters.redis_prefix.clone(),
+                    timeout: Duration::from_millis(counters.redis_timeout_ms),
+                    ..RedisConfig::new(url)
+                };
+                let redis = Redis::new(&redis).map_err(|error| format!("counters.redis_url: {error}"))?;
+                let terms = FallbackConfig { retry_after: Duration::from_millis(counters.redis_retry_ms) };
+                let both = Arc::new(WithFallback::new(Arc::new(redis), memory.clone(), executors, terms));
+                (both.clone(), Some(both))
+            }
+        };
+        Ok(Reach { egress, counters: backend, memory, fallback, fetches: Arc::default(), nothing: Arc::new(NoPorts) })
+    }
+
+    /// Shows what there is to measure.
+    pub(crate) fn show(&self, meter: &Meter) {
+        metrics::show(self, meter);
+    }
+
+    /// The ports of one run.
+    pub(crate) fn ports(&self, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
+        let Run { attachment, tenant, flow, execution, secrets, keys, deadline } = run;
+        let grants = &attachment.grants;
+        if grants.is_empty() {
+            return self.nothing.clone();
+        }
+        Arc::new(RunPorts {
+            reach: self.clone(),
+            caller: Arc::new(Caller {
+                tenant: tenant.clone(),
+                slug: attachment.slug.clone(),
+                version: Version::clone(&attachment.exact),
+            }),
+            hosts: hosts(attachment, &secrets),
+            declared: attachment.secrets.clone(),
+            secrets,
+            keys,
+            grants: grants.clone(),
+            flow: flow.clone(),
+            attachment: attachment.id.clone(),
+            execution: execution.map(str::to_owned),
+            deadline,
+            trace: trace.clone(),
+        })
+    }
+}
+
+/// The hosts that an attachment may send to: those of its plan, and those of URLs that are in secrets.
+fn hosts(attachment: &AttachmentPlan, secrets: &Readable) -> Arc<[HostPattern]> {
+    if attachment.hosts_in_secrets.is_empty() {
+        return attachment.hosts.clone();
+    }
+    let in_secrets = attachment.hosts_in_secrets.iter().filter_map(|name| {
+        let url = url::Url::parse(secrets.get(name)?.expose()).ok()?;
+        HostPattern::of_url(&url)
+    });
+    attachment.hosts.iter().cloned().chain(in_secrets).collect()
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) attachment: &'a AttachmentPlan,
+    pub(crate) tenant: &'a Slug,
+    pub(crate) flow: &'a Slug,
+    /// The execution's id where the caller sent it: only then the same call can come again.
+    pub(crate) execution: Option<&'a str>,
+    /// The secrets that it may read and that are set.
+    pub(crate) secrets: Readable,
+    /// What makes the keys of the tenant's counters and of kv.
+    pub(crate) keys: Option<Arc<KeyMaker>>,
+    /// When the run is over.
+    pub(crate) deadline: Instant,
+}
+
+/// What a run reached.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trace {
+    attempts: Attempts,
+    fallback: Arc<AtomicBool>,
+}
+
+impl Trace {
+    /// Takes the attempts that have ended; those of a run that is gone all have.
+    pub(crate) fn attempts(&self) -> Vec<HttpAttempt> {
+        let mut attempts = self.attempts.take();
+        attempts.truncate(MAX_ATTEMPTS);
+        attempts
+    }
+
+    /// Whether a counter was answered by this executor alone, because the one that all share was away.
+    pub(crate) fn fell_back(&self) -> bool {
+        self.fallback.load(Ordering::Relaxed)
+    }
+}
+
+/// See the [module](self).
+struct RunPorts {
+    reach: Reach,
+    caller: Arc<Caller>,
+    hosts: Arc<[HostPattern]>,
+    declared: Arc<[String]>,
+    grants: Arc<Grants>,
+    secrets: Readable,
+    keys: Option<Arc<KeyMaker>>,
+    flow: Slug,
+    attachment: String,
+    execution: Option<String>,
+    deadline: Instant,
+    trace: Trace,
+}
+
+impl fmt::Debug for RunPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunPorts").field("attachment", &self.attachment).finish_non_exhaustive()
+    }
+}
+
+fn refused<T: Send + 'static>(refusal: Refusal) -> Answer<T> {
+    Box::pin(ready(Err(refusal)))
+}
+
+impl RunPorts {
+    /// Where the keys of counters and kv come from.
+    fn keys(&self, capability: Capability) -> Result<&Arc<KeyMaker>, Refusal> {
+        if !self.grants.allows(capability) {
+            return Err(Refusal::Denied(self.grants.capability_denied(capability)));
+        }
+        self.keys.as_ref().ok_or_else(|| {
+            Refusal::Unavailable(format!("{capability}: the control plane has sent no key for the tenant's keys"))
+        })
+    }
+
+    fn terms(&self) -> Terms {
+        Terms::by(self.deadline)
+    }
+}
+
+fn away(error: BackendError) -> Refusal {
+    match error {
+        BackendError::Unavailable(_) => Refusal::Away(error.to_string()),
+        BackendError::TooLarge { .. } => Refusal::Invalid(error.to_string()),
+    }
+}
+
+impl Ports for RunPorts {
+    fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
+        let (egress, caller, hosts) = (self.reach.egress.clone(), self.caller.clone(), self.hosts.clone());
+        let (deadline, trace, under_way) = (self.deadline, self.trace.clone(), self.reach.fetches.begin());
+        let grants = self.grants.clone();
+        Box::pin(async move {
+            let host = request.url.host_str().unwrap_or_default().to_owned();
+            let answered = egress.fetch(&caller, &hosts, request, deadline, &trace.attempts).await;
+            under_way.ended(&answered);
+            answered.map_err(|error| match error.failure {
+                HttpFailure::HostNotDeclared => Refusal::Denied(grants.host_denied(&host)),
+                _ => Refusal::Http(error),
+            })
+        })
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Refusal> {
+        if let Some(secret) = self.secrets.get(name) {
+            return Ok(secret.expose().to_owned());
+        }
+        match self.declared.iter().any(|declared| declared == name) {
+            true => Err(Refusal::Unavailable(format!("the secret {name} is not set: sluice secret set {name}"))),
+            false => Err(Refusal::Denied(self.grants.secret_denied(name))),
+        }
+    }
+
+    fn take(&self, take: Take, call: u32) -> Answer<Taken> {
+        let keys = match self.keys(Capability::Counters) {
+            Ok(keys) => keys,
+            Err(refusal) => return refused(refusal),
+        };
+        let shared = match take.scope {
+            CounterScope::Attachment => Shared::Attachment(&self.attachment),
+            CounterScope::Flow => Shared::Flow(self.flow.as_str()),
+            CounterScope::Tenant => Shared::Tenant,
+        };
+        let key = keys.counter(shared, &take);
+        let call = self.execution.as_ref().map(|execution| CallId::new(execution, &self.attachment, call));
+        let (counters, terms, fallback) = (self.reach.counters.clone(), self.terms(), self.trace.fallback.clone());
+        Box::pin(async move {
+            let answered = counters.take(&key, call.as_ref(), take.rule(), terms).await;
+            let Answered { taken, fallback: fell_back } =
+                answered.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+            if fell_back {
+                fallback.store(true, Ordering::Relaxed);
+            }
+            Ok(taken)
+        })
+    }
+
+    fn kv_get(&self, key: String) -> Answer<Option<String>> {
+        let key = match self.keys(Capability::Kv) {
+            Ok(keys) => keys.kv(self.caller.slug.as_str(), &key),
+            Err(refusal) => return refused(refusal),
+        };
+        let (counters, terms) = (self.reach.counters.clone(), self.terms());
+        Box::pin(async move { counters.kv_get(&key, terms).await.map_err(away) })
+    }
+
+    fn kv_set(&self, set: KvSet) -> Answer<()> {
+        let key = match self.keys(Capability::Kv) {
+            Ok(keys) => keys.kv(self.caller.slug.as_str(), &set.key),
+            Err(refusal) => return refused(refusal),
+        };
+        let (counters, terms) = (self.reach.counters.clone(), self.terms());
+        Box::pin(async move { counters.kv_set(&key, &set.value_json, set.ttl_s, terms).await.map_err(away) })
+    }
+
+    fn kv_delete(&self, key: String) -> Answer<()> {
+        let key = match self.keys(Capability::Kv) {
+            Ok(keys) => keys.kv(self.caller.slug.as_str(), &key),
+            Err(refusal) => return refused(refusal),
+        };
+        let (counters, terms) = (self.reach.counters.clone(), self.terms());
+        Box::pin(async move { counters.kv_delete(&key, terms).await.map_err(away) })
+    }
+}
