@@ -17,7 +17,7 @@ use sluice_compiler::ChildOptions;
 use sluice_control_plane::{Clock, ControlPlane, Tools, config::PlaneConfig};
 use sluice_executor::{
     Executor, ExecutorConfig, Surroundings,
-    config::{AuditConfig, ModulesConfig, RedirectConfig},
+    config::{AuditConfig, CountersConfig, EgressSettings, ModulesConfig, RedirectConfig},
 };
 use sluice_sandbox::{Engine, EngineOptions};
 use sluice_serve::{
@@ -75,6 +75,8 @@ struct DevConfig {
     modules: ModulesConfig,
     audit: AuditConfig,
     redirect: RedirectConfig,
+    egress: EgressSettings,
+    counters: CountersConfig,
     grpc: GrpcConfig,
     log: LogConfig,
     telemetry: TelemetryConfig,
@@ -93,6 +95,8 @@ impl Default for DevConfig {
             modules: ModulesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
+            egress: EgressSettings::default(),
+            counters: CountersConfig::default(),
             grpc: GrpcConfig::default(),
             // What went wrong, and no line for every call: a person looks at this terminal.
             log: LogConfig { level: "warn".into(), ..LogConfig::default() },
@@ -113,6 +117,8 @@ impl Settings for DevConfig {
         at.section("modules", &self.modules);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
+        at.section("egress", &self.egress);
+        at.section("counters", &self.counters);
         at.section("grpc", &self.grpc);
         at.section("log", &self.log);
         at.section("telemetry", &self.telemetry);
@@ -254,6 +260,8 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         modules: config.modules,
         audit: config.audit,
         redirect: config.redirect,
+        egress: config.egress,
+        counters: config.counters,
         ..ExecutorConfig::default()
     };
     let around = Surroundings { data: &executor_data, readiness: &readiness, telemetry: &telemetry };
@@ -341,10 +349,19 @@ mod tests {
             ("audit.durability", "hope"),
             ("flows.revision_ttl_s", "1"),
             ("grpc.max_in_flight", "0"),
+            ("egress.allow", "[{host = \"LOCAL\", cidr = \"127.0.0.1/32\"}]"),
+            ("counters.redis_url", "localhost:6379"),
         ] {
             let refusal = load(&[(key, value)]).unwrap_err();
             assert!(refusal.contains(key), "{key}: {refusal}");
         }
+    }
+
+    #[test]
+    fn what_actions_may_reach_is_a_setting() {
+        let allow = "[{host = \"localhost\", cidr = \"127.0.0.1/32\", port = 9000, http = true}]";
+        let config = load(&[("egress.allow", allow)]).unwrap();
+        assert_eq!(config.egress.0.allow[0].port, Some(9000));
     }
 
     #[test]
