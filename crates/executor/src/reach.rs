@@ -87,10 +87,7 @@ impl Reach {
     /// The ports of one run.
     pub(crate) fn ports(&self, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
         let Run { attachment, tenant, flow, execution, secrets, keys, deadline } = run;
-        let grants = &attachment.grants;
-        if grants.is_empty() {
-            return self.nothing.clone();
-        }
+        let Some(reached) = &trace.0 else { return self.nothing.clone() };
         Arc::new(RunPorts {
             reach: self.clone(),
             caller: Arc::new(Caller {
@@ -102,12 +99,12 @@ impl Reach {
             declared: attachment.secrets.clone(),
             secrets,
             keys,
-            grants: grants.clone(),
+            grants: attachment.grants.clone(),
             flow: flow.clone(),
             attachment: attachment.id.clone(),
             execution: execution.map(str::to_owned),
             deadline,
-            trace: trace.clone(),
+            reached: reached.clone(),
         })
     }
 }
@@ -140,24 +137,32 @@ pub(crate) struct Run<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// What a run reached.
+/// What a run reached; nothing is kept of one that may reach nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trace {
+pub(crate) struct Trace(Option<Arc<Reached>>);
+
+#[derive(Debug, Default)]
+struct Reached {
     attempts: Attempts,
-    fallback: Arc<AtomicBool>,
+    fell_back: AtomicBool,
 }
 
 impl Trace {
+    /// For a run of an attachment.
+    pub(crate) fn of(attachment: &AttachmentPlan) -> Trace {
+        Trace((!attachment.grants.is_empty()).then(Arc::default))
+    }
+
     /// Takes the attempts that have ended; those of a run that is gone all have.
     pub(crate) fn attempts(&self) -> Vec<HttpAttempt> {
-        let mut attempts = self.attempts.take();
+        let mut attempts = self.0.as_ref().map(|reached| reached.attempts.take()).unwrap_or_default();
         attempts.truncate(MAX_ATTEMPTS);
         attempts
     }
 
     /// Whether a counter was answered by this executor alone, because the one that all share was away.
     pub(crate) fn fell_back(&self) -> bool {
-        self.fallback.load(Ordering::Relaxed)
+        self.0.as_ref().is_some_and(|reached| reached.fell_back.load(Ordering::Relaxed))
     }
 }
 
@@ -174,7 +179,7 @@ struct RunPorts {
     attachment: String,
     execution: Option<String>,
     deadline: Instant,
-    trace: Trace,
+    reached: Arc<Reached>,
 }
 
 impl fmt::Debug for RunPorts {
@@ -213,11 +218,11 @@ fn away(error: BackendError) -> Refusal {
 impl Ports for RunPorts {
     fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
         let (egress, caller, hosts) = (self.reach.egress.clone(), self.caller.clone(), self.hosts.clone());
-        let (deadline, trace, under_way) = (self.deadline, self.trace.clone(), self.reach.fetches.begin());
+        let (deadline, reached, under_way) = (self.deadline, self.reached.clone(), self.reach.fetches.begin());
         let grants = self.grants.clone();
         Box::pin(async move {
             let host = request.url.host_str().unwrap_or_default().to_owned();
-            let answered = egress.fetch(&caller, &hosts, request, deadline, &trace.attempts).await;
+            let answered = egress.fetch(&caller, &hosts, request, deadline, &reached.attempts).await;
             under_way.ended(&answered);
             answered.map_err(|error| match error.failure {
                 HttpFailure::HostNotDeclared => Refusal::Denied(grants.host_denied(&host)),
@@ -248,13 +253,13 @@ impl Ports for RunPorts {
         };
         let key = keys.counter(shared, &take);
         let call = self.execution.as_ref().map(|execution| CallId::new(execution, &self.attachment, call));
-        let (counters, terms, fallback) = (self.reach.counters.clone(), self.terms(), self.trace.fallback.clone());
+        let (counters, terms, reached) = (self.reach.counters.clone(), self.terms(), self.reached.clone());
         Box::pin(async move {
             let answered = counters.take(&key, call.as_ref(), take.rule(), terms).await;
             let Answered { taken, fallback: fell_back } =
                 answered.map_err(|error| Refusal::Unavailable(error.to_string()))?;
             if fell_back {
-                fallback.store(true, Ordering::Relaxed);
+                reached.fell_back.store(true, Ordering::Relaxed);
             }
             Ok(taken)
         })

@@ -1,7 +1,6 @@
 //! Making a snapshot and running it.
 
 use crate::base::Base;
-use crate::calls::Calls;
 use crate::codec::decode::{DecodeError, decode};
 use crate::codec::{EncodedInput, wire};
 use crate::delta::Delta;
@@ -228,26 +227,27 @@ impl Run {
         };
         let answer = match answer {
             Ok(answer) if answer.status == wire::STATUS_WAITING => self.wait(&mut guest, answer).await,
-            answer => answer.map(Some),
+            answer => answer.map(Ok),
         };
         let denied = guest.state().met_memory_limit();
         let outcome = match answer {
             Err(error) => Err(judge.trap(denied, &error)),
-            Ok(None) => Err(judge.waited(guest.state().calls())),
-            Ok(Some(_)) if let Some(what) = guest.state().calls().unavailable() => {
+            Ok(Err(waited_for)) => Err(judge.waited(&waited_for)),
+            Ok(Ok(_)) if let Some(what) = guest.state().calls().unavailable() => {
                 Err(Failure::new(FailureReason::Unavailable, what))
             }
-            Ok(Some(answer)) if answer.status == wire::STATUS_OK && self.meter.stopped().is_none() => {
+            Ok(Ok(answer)) if answer.status == wire::STATUS_OK && self.meter.stopped().is_none() => {
                 outcome(guest.bytes(answer)).map_err(Failure::invalid_outcome)
             }
-            Ok(Some(answer)) => Err(judge.failure(&guest, answer, denied)),
+            Ok(Ok(answer)) => Err(judge.failure(&guest, answer, denied)),
         };
         let memory_bytes = guest.memory().len() as u64;
         Ended { outcome, memory_bytes, logs: guest.state().take_log() }
     }
 
-    /// Waits with a run for the host, or for its timers, until it waits no more; nothing where its time by the clock is over.
-    async fn wait(&self, guest: &mut Guest<'_>, mut answer: Answer) -> wasmtime::Result<Option<Answer>> {
+    /// Waits with a run for the host, or for its timers, until it waits no more; where its time by the clock is over first, what
+    /// it waited for.
+    async fn wait(&self, guest: &mut Guest<'_>, mut answer: Answer) -> wasmtime::Result<Result<Answer, Vec<String>>> {
         while answer.status == wire::STATUS_WAITING {
             let timer =
                 guest.bytes(answer).and_then(|bytes| bytes.try_into().ok()).map_or(f64::NAN, f64::from_le_bytes);
@@ -255,13 +255,14 @@ impl Run {
             // A timer past the deadline, or none, has no time that matters.
             let due = Duration::try_from_secs_f64(timer / 1_000.0).ok().map(|since| self.meter.started() + since);
             let due = due.map_or(deadline, |due| due.min(deadline));
+            let waits_for: Vec<String> = guest.state().calls().pending().map(str::to_owned).collect();
             let answers = tokio::time::timeout_at(due.into(), guest.state().calls().answers()).await;
-            if answers.is_err() && Instant::now() >= deadline {
-                return Ok(None);
+            if Instant::now() >= deadline {
+                return Ok(Err(waits_for));
             }
             answer = guest.resume(&answers.unwrap_or_default()).await?;
         }
-        Ok(Some(answer))
+        Ok(Ok(answer))
     }
 
     /// Makes the guest's memory the snapshot's.
@@ -333,13 +334,10 @@ impl Judge<'_> {
     }
 
     /// Its time was over while it waited.
-    fn waited(&self, calls: &mut Calls) -> Failure {
+    fn waited(&self, calls: &[String]) -> Failure {
         let failure = limit(Stop::Wall, self.limits);
-        let mut what: Vec<&str> = calls.pending().collect();
-        if what.is_empty() {
-            what.push("a timer");
-        }
-        Failure { message: format!("{}, waiting for {}", failure.message, what.join(", ")), ..failure }
+        let what = if calls.is_empty() { "a timer".to_owned() } else { calls.join(", ") };
+        Failure { message: format!("{}, waiting for {what}", failure.message), ..failure }
     }
 
     /// From the trap that ended the guest.

@@ -1,3 +1,4 @@
+mod reach;
 mod standing;
 
 use super::*;
@@ -28,6 +29,7 @@ struct Piece {
     limits: Limits,
     outcomes: Option<Vec<OutcomeKind>>,
     schema: Option<Object>,
+    grants: Grants,
     is_on_the_shelf: bool,
     is_revoked: bool,
 }
@@ -53,6 +55,7 @@ fn code(bundle: Bundle) -> Piece {
         limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 },
         outcomes: None,
         schema: None,
+        grants: Grants::default(),
         is_on_the_shelf: true,
         is_revoked: false,
     }
@@ -80,6 +83,9 @@ struct Stage {
     trigger: Trigger,
     folder: TempDir,
     runs_on: Arc<RunsOn>,
+    /// What came with the plan.
+    sent: ByName,
+    keys: Option<Arc<KeyMaker>>,
 }
 
 /// A flow with these attachments (`att-1`, ...) in one slot.
@@ -108,7 +114,7 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
             digest: "1".repeat(64),
             bundle_digest,
             limits: piece.limits,
-            grants: Grants::default(),
+            grants: piece.grants,
             outcomes: piece.outcomes,
             schema: piece.schema,
             revoked: piece.is_revoked,
@@ -138,7 +144,8 @@ fn stage_with(trigger: Trigger, budget_ms: u32, audit: AuditConfig, pieces: Vec<
         vault: Vault::of(Arc::default()),
     };
     let runs_on = RunsOn { executor: identity.id, engine: wire::EngineIdentity::default() };
-    Stage { runner, plan: Arc::new(plan), trigger, folder, runs_on: Arc::new(runs_on) }
+    let (plan, runs_on) = (Arc::new(plan), Arc::new(runs_on));
+    Stage { runner, plan, trigger, folder, runs_on, sent: ByName::new(), keys: None }
 }
 
 impl Stage {
@@ -159,8 +166,8 @@ impl Stage {
             origins: Arc::from([Origin::parse("https://app.example.com").unwrap()]),
             plan: Arc::clone(&self.plan),
             break_glass: false,
-            secrets: Arc::default(),
-            keys: None,
+            secrets: Arc::new(self.sent.clone()),
+            keys: self.keys.clone(),
             repeatable: false,
             trigger: self.trigger,
             deadline: None,
