@@ -26,14 +26,16 @@ const REFUSED = {
   SubtleCrypto: { decrypt: 3, deriveBits: 2, deriveKey: 5, encrypt: 3, unwrapKey: 7, wrapKey: 4 },
 }
 
-/** Names of the web and of Node.js that are not there. None may be declared. */
+/** Names of the web and of Node.js that are not there. None may be declared; the engine's failures say what there is instead. */
 const ABSENT = [
-  'Blob', 'BroadcastChannel', 'Buffer', 'ByteLengthQueuingStrategy', 'CompressionStream', 'CountQueuingStrategy',
-  'DecompressionStream', 'ErrorEvent', 'EventSource', 'File', 'FileReader', 'FormData', 'MessageChannel', 'MessageEvent',
-  'MessagePort', 'PromiseRejectionEvent', 'ReadableStream', 'Temporal', 'TextDecoderStream', 'TextEncoderStream',
-  'TransformStream', 'URLPattern', 'WebAssembly', 'WebSocket', 'Worker', 'WritableStream', 'XMLHttpRequest',
-  'addEventListener', 'alert', 'caches', 'clearImmediate', 'dispatchEvent', 'document', 'global', 'indexedDB',
-  'localStorage', 'location', 'process', 'removeEventListener', 'require', 'sessionStorage', 'setImmediate', 'window',
+  'Blob', 'BroadcastChannel', 'Buffer', 'Bun', 'ByteLengthQueuingStrategy', 'CompressionStream', 'CountQueuingStrategy',
+  'DecompressionStream', 'Deno', 'ErrorEvent', 'EventSource', 'File', 'FileReader', 'FormData', 'MessageChannel',
+  'MessageEvent', 'MessagePort', 'PromiseRejectionEvent', 'ReadableStream', 'Temporal', 'TextDecoderStream',
+  'TextEncoderStream', 'TransformStream', 'URLPattern', 'WebAssembly', 'WebSocket', 'Worker', 'WritableStream',
+  'XMLHttpRequest', '__dirname', '__filename', 'addEventListener', 'alert', 'caches', 'cancelAnimationFrame',
+  'clearImmediate', 'confirm', 'dispatchEvent', 'document', 'exports', 'global', 'history', 'indexedDB', 'localStorage',
+  'location', 'module', 'process', 'prompt', 'removeEventListener', 'requestAnimationFrame', 'require', 'sessionStorage',
+  'setImmediate', 'window',
 ]
 
 /** The checks; each calls `check` with a mistake, or with null. */

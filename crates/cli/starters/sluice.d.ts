@@ -460,10 +460,10 @@ interface UnavailableError extends Error {
  * - The time counts: it ends with the run's at the latest. `AbortSignal.timeout(ms)` ends it before.
  * - No cookies, no cache, no cross-origin rules: what is sent is what you write, and all of the answer can be read. It is not
  *   compressed, unless you ask for an encoding, and then nothing undoes it.
- * - Headers of the connection (`host`, `content-length`, `transfer-encoding`, `connection`, `proxy-...`) are a TypeError.
+ * - Headers of the connection (`host`, `content-length`, `transfer-encoding`, `connection`, `proxy-...`, ...) are a TypeError.
  *
  * A status of any kind is an answer: look at `response.ok`. Where there is none it rejects with a TypeError whose `cause.code`
- * is a `FetchFailure` (what is wrong before anything is asked may have a message alone), or with the signal's reason.
+ * is a `FetchFailure`, or with the signal's reason.
  */
 declare function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
 
@@ -573,8 +573,8 @@ declare class Request {
   readonly destination: ''
   readonly referrer: string
   readonly referrerPolicy: ReferrerPolicy
-  /** As it was given: nothing checks it. */
-  readonly integrity: string
+  /** Always empty: one that nothing would check is a TypeError. */
+  readonly integrity: ''
   readonly keepalive: boolean
   readonly duplex: 'half'
   /** Always false. */
@@ -801,7 +801,10 @@ declare class AbortSignal extends EventTarget {
   private constructor()
   /** One that is aborted. */
   static abort(reason?: unknown): AbortSignal
-  /** One that is aborted after some milliseconds, with a `DOMException` named `TimeoutError`. In `execute` alone. */
+  /**
+   * One that is aborted after some milliseconds, with a `DOMException` named `TimeoutError`. A run does not wait for it where
+   * nothing else is under way and nobody listens to it. In `execute` alone.
+   */
   static timeout(ms: number): AbortSignal
   /** One that is aborted with the first of others. */
   static any(signals: Iterable<AbortSignal>): AbortSignal
@@ -1007,7 +1010,7 @@ interface DOMExceptionCodes {
 /** What runs this. */
 declare class Navigator {
   private constructor()
-  /** `Sluice`. */
+  /** `sluice`. */
   readonly userAgent: string
 }
 declare var navigator: Navigator

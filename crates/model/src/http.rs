@@ -19,6 +19,8 @@ pub const MAX_HTTP_HEADERS: usize = 100;
 pub const MAX_URL_BYTES: usize = 8 << 10;
 /// Redirects that are followed for one request.
 pub const MAX_REDIRECTS: u32 = 5;
+/// The ports that need nobody's leave.
+pub const USUAL_PORTS: [u16; 2] = [443, 8443];
 
 words! {
     /// What becomes of an answer that sends elsewhere: `redirect` of the web's `fetch`.
@@ -35,7 +37,8 @@ words! {
 words! {
     /// Why there is no answer: the `code` of the error's cause, and in audit and metrics.
     HttpFailure {
-        /// The version does not declare the host: the run may not ask for it.
+        /// The version does not declare the host: the run may not ask for it. In audit and metrics alone: the author gets a
+        /// `CapabilityDeniedError`, which has no code.
         HostNotDeclared = "host_not_declared",
         /// The URL is none that may be asked for: its scheme, its port, a user name in it, its length.
         UrlRefused = "url_refused",
@@ -127,6 +130,29 @@ impl fmt::Display for HostPattern {
 impl fmt::Debug for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// Checks what is the same of every URL that is asked for: its scheme, its length, that it carries no user name, its port. What an
+/// operator allows besides, plain http or another port, is not known here.
+///
+/// # Errors
+/// [`HttpFailure::UrlRefused`], with what is wrong.
+pub fn check_url(url: &Url) -> Result<(), HttpError> {
+    let refused = |message: String| Err(HttpError::new(HttpFailure::UrlRefused, message));
+    let Some(host) = url.host_str().filter(|_| url.scheme() == "https") else {
+        return refused("a URL must begin with https://".to_owned());
+    };
+    if url.as_str().len() > MAX_URL_BYTES {
+        let shown: String = host.chars().take(100).collect();
+        return refused(format!("{shown}: the URL is over {MAX_URL_BYTES} bytes"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refused(format!("{host}: a URL must not carry a user name or a password"));
+    }
+    match url.port_or_known_default() {
+        Some(port) if !USUAL_PORTS.contains(&port) => refused(format!("{host}: port {port} is not allowed")),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Turns what the guest says of a failure into the author's terms: his own file, line and column.
 
+mod absent;
+
 use serde_json::{Map, Value};
 use sluice_model::{Bundle, Failure, FailureReason, LogLine};
 
@@ -86,19 +88,26 @@ impl Places {
         Some((Places { entry, modules: modules.into() }, rest))
     }
 
-    /// The lines of a log with the places of stacks, which the console prints as the compiled code's, as the author's.
+    /// The lines of a log with the places of stacks, which the console prints as the compiled code's, as the author's. Frames
+    /// of the platform's own scripts are left out.
     pub(crate) fn in_logs(&self, mut logs: Vec<LogLine>) -> Vec<LogLine> {
         let mut finder = Finder::new(self);
-        for line in logs.iter_mut().filter(|line| line.text.contains(STACK_LINE)) {
+        for line in logs.iter_mut().filter(|line| line.text.contains(FRAME)) {
             let mut text = String::with_capacity(line.text.len());
             for (number, part) in line.text.split('\n').enumerate() {
+                let is_frame = number > 0 && part.trim_start().starts_with("at ") && part.starts_with(FRAME_INDENT);
+                if is_frame && is_of_scripts(part) {
+                    continue;
+                }
                 if number > 0 {
                     text.push('\n');
                 }
-                match Frame::parse(part, &mut finder)
-                    .filter(|frame| part.starts_with("    at ") && frame.place.is_some())
-                {
-                    Some(frame) => text.push_str(&format!("    {frame}")),
+                match Frame::parse(part, &mut finder).filter(|frame| is_frame && frame.place.is_some()) {
+                    Some(frame) => {
+                        // In a group it stands further in.
+                        text.push_str(&part[..part.len() - part.trim_start().len()]);
+                        text.push_str(&frame.to_string());
+                    }
                     None => text.push_str(part),
                 }
             }
@@ -108,8 +117,14 @@ impl Places {
     }
 }
 
-/// How a stack goes on in a log.
-const STACK_LINE: &str = "\n    at ";
+/// How far a frame of a stack stands in, at least.
+const FRAME_INDENT: &str = "    ";
+const FRAME: &str = "    at ";
+
+/// Whether a line of a stack is a frame of a script of the web's APIs, whose names in `base.rs` no module can have.
+fn is_of_scripts(line: &str) -> bool {
+    line.contains("(:web/") || line.trim_start().starts_with("at :web/")
+}
 
 /// Finds places; a source map is read once.
 struct Finder<'p> {
@@ -184,7 +199,10 @@ pub(crate) fn thrown(reason: FailureReason, record: &Value, places: &Places) -> 
 fn message(record: &Value) -> String {
     let text = |key| record.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     match (text("name"), text("message"), text("value")) {
-        (Some(name), Some(message), _) => format!("{name}: {message}"),
+        (Some(name), Some(message), _) => match absent::hint(message).filter(|_| name == "ReferenceError") {
+            Some(hint) => format!("{name}: {message} ({hint})"),
+            None => format!("{name}: {message}"),
+        },
         (Some(name), None, _) => name.to_owned(),
         (None, Some(message), _) => message.to_owned(),
         (None, None, Some(value)) => format!("threw {value}, which is no Error"),

@@ -101,25 +101,23 @@ async fn a_replaced_promise_does_not_settle_a_run() {
 
 #[tokio::test]
 async fn there_is_nothing_of_the_host_to_reach() {
-    for name in [
-        "process",
-        "require",
-        "fetch",
-        "Deno",
-        "std",
-        "os",
-        "scriptArgs",
-        "print",
-        "performance",
-        "__hostSync",
-        "WebAssembly",
-    ] {
+    for name in
+        ["process", "require", "Deno", "std", "os", "scriptArgs", "print", "native", "web", "__hostSync", "WebAssembly"]
+    {
         assert_eq!(value(&format!("typeof globalThis[{name:?}]")).await, "undefined", "{name}");
     }
-    for code in ["await import('fs')", "await import('./src/index.ts')", "await import('https://example.com/x.js')"] {
+    for code in [
+        "await import('fs')",
+        "await import('./src/index.ts')",
+        "await import('https://example.com/x.js')",
+        "await import(':web/core.js')",
+    ] {
         let failure = body_failure(code).await;
         assert_eq!(failure.reason, FailureReason::Threw, "{code}");
         assert!(failure.message.contains("no such module in the bundle"), "{code}: {}", failure.message);
+    }
+    for code in ["await fetch('https://example.com/')", "secrets.get('KEY')", "await kv.get('key')"] {
+        assert_eq!(body_failure(code).await.reason, FailureReason::CapabilityDenied, "{code}");
     }
 }
 

@@ -11,7 +11,7 @@ use support::ports::World;
 use support::*;
 
 /// The fewest that there are to be, so that a folder that is not found cannot pass.
-const FEWEST_CASES: usize = 200;
+const FEWEST_CASES: usize = 340;
 
 const MAIN: &str = "
     import { run } from 'harness.js';
@@ -36,7 +36,8 @@ async fn run_file(path: &Path) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
     for number in 0.. {
         let ports = Arc::new(World::default());
-        let report = ENGINE.run(&snapshot, RunRequest { ports, ..request(&json!({"state": {"number": number}})) }).await;
+        let report =
+            ENGINE.run(&snapshot, RunRequest { ports, ..request(&json!({"state": {"number": number}})) }).await;
         match report.outcome {
             Err(failure) => wrong.push(format!("{file}, case {number}: {failure:?}")),
             Ok(outcome) => match outcome.state.get("result") {

@@ -182,3 +182,21 @@ async fn a_report_says_what_was_used() {
     assert!(report.cpu_us > 300 && report.wall_us >= 300, "{report:?}");
     assert!((512 << 10..64 << 20).contains(&report.memory_bytes), "{report:?}");
 }
+
+#[tokio::test]
+async fn the_origin_of_time_stays_as_it_is_where_the_clock_stands_still() {
+    let snapshot = snapshot(
+        "export async function execute() {
+            const first = performance.timeOrigin;
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            const passed = performance.now();
+            return { kind: 'continue', state: { moved: performance.timeOrigin - first, passed, date: Date.now() } };
+        }",
+    )
+    .await;
+    let now = "2026-03-05T14:07:09Z".parse().unwrap();
+    let outcome = ENGINE.run(&snapshot, RunRequest { now: Some(now), ..request(&json!({})) }).await.outcome.unwrap();
+    assert_eq!(outcome.state["moved"], 0);
+    assert!(outcome.state["passed"].as_f64().unwrap() >= 20.0);
+    assert_eq!(outcome.state["date"], now.as_millisecond());
+}

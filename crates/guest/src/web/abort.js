@@ -17,7 +17,8 @@
     #dependents = new Set();
     #composite = false;
     #handler = null;
-    #listening = false;
+    /** The listener that calls the handler, while there is one. */
+    #listener = undefined;
 
     static {
       abort = (signal, reason) => signal.#abort(reason);
@@ -50,9 +51,9 @@
       }
       web.refuseEarly('AbortSignal.timeout');
       const signal = new AbortSignal(web.key);
-      web.after(ms, () => {
-        signal.#abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
-      });
+      // Made now: a timer has no author's code on the stack.
+      const reason = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
+      web.after(ms, () => signal.#abort(reason), () => signal.#isHeard());
       return signal;
     }
 
@@ -97,16 +98,26 @@
     get onabort() { return this.#handler; }
     set onabort(value) {
       this.#handler = typeof value === 'function' || (typeof value === 'object' && value !== null) ? value : null;
-      if (!this.#listening && this.#handler !== null) {
-        // It keeps its place among the listeners from the first time that it is set.
-        this.#listening = true;
+      if (this.#handler === null) {
+        if (this.#listener !== undefined) {
+          web.unlisten(this, this.#listener);
+          this.#listener = undefined;
+        }
+      } else if (this.#listener === undefined) {
+        // It keeps its place among the listeners for as long as it is set.
         const callback = (event) => {
           if (typeof this.#handler === 'function') {
             this.#handler.call(this, event);
           }
         };
-        web.listen(this, { type: 'abort', callback, capture: false, once: false, passive: false, removed: false });
+        this.#listener = { type: 'abort', callback, capture: false, once: false, passive: false, removed: false };
+        web.listen(this, this.#listener);
       }
+    }
+
+    /** Whether anything would come of an abort but that it is said. */
+    #isHeard() {
+      return web.isHeard(this, 'abort') || [...this.#dependents].some((dependent) => web.isHeard(dependent, 'abort'));
     }
 
     #abort(reason) {

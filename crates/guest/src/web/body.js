@@ -51,6 +51,7 @@
 
   /** Gives a class the members of Body; `of` answers an object's body and refuses what is no such object. */
   web.mixBody = (Class, of) => {
+    const what = Class.name.toLowerCase();
     const members = {
       get body() {
         if (of(this) === null) {
@@ -79,8 +80,8 @@
         return rejected(new DOMException('blob: there is no Blob here: use arrayBuffer()', 'NotSupportedError'));
       },
       formData() {
-        const message = 'formData: there is no FormData here: use new URLSearchParams(await request.text())';
-        return rejected(new DOMException(message, 'NotSupportedError'));
+        const use = `new URLSearchParams(await ${what}.text())`;
+        return rejected(new DOMException(`formData: there is no FormData here: use ${use}`, 'NotSupportedError'));
       },
     };
     Object.defineProperties(Class.prototype, Object.getOwnPropertyDescriptors(members));

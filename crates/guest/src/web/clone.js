@@ -239,30 +239,32 @@
     }
   }
 
-  function structuredClone(value, options = undefined) {
-    web.required(arguments.length, 1, 'structuredClone');
-    const given = web.dictionary(options, 'structuredClone: the second argument').transfer;
-    const taken = given === undefined ? [] : [...given];
-    for (const [index, buffer] of taken.entries()) {
-      if (!web.isBuffer(buffer)) {
-        if ((typeof buffer !== 'object' && typeof buffer !== 'function') || buffer === null) {
-          throw new TypeError('structuredClone: what is transferred must be an object');
+  const { structuredClone } = {
+    structuredClone(value, options = undefined) {
+      web.required(arguments.length, 1, 'structuredClone');
+      const given = web.dictionary(options, 'structuredClone: the second argument').transfer;
+      const taken = given === undefined ? [] : [...given];
+      for (const [index, buffer] of taken.entries()) {
+        if (!web.isBuffer(buffer)) {
+          if ((typeof buffer !== 'object' && typeof buffer !== 'function') || buffer === null) {
+            throw new TypeError('structuredClone: what is transferred must be an object');
+          }
+          throw new DOMException('Only an ArrayBuffer can be transferred', 'DataCloneError');
         }
-        throw new DOMException('Only an ArrayBuffer can be transferred', 'DataCloneError');
+        if (taken.indexOf(buffer) !== index) {
+          throw new DOMException('An ArrayBuffer is transferred twice', 'DataCloneError');
+        }
       }
-      if (taken.indexOf(buffer) !== index) {
-        throw new DOMException('An ArrayBuffer is transferred twice', 'DataCloneError');
+      const clone = new Cloner().clone(value);
+      if (taken.some((buffer) => detached(buffer))) {
+        throw new DOMException('An ArrayBuffer that is detached cannot be transferred', 'DataCloneError');
       }
-    }
-    const clone = new Cloner().clone(value);
-    if (taken.some((buffer) => detached(buffer))) {
-      throw new DOMException('An ArrayBuffer that is detached cannot be transferred', 'DataCloneError');
-    }
-    for (const buffer of taken) {
-      transfer(buffer);
-    }
-    return clone;
-  }
+      for (const buffer of taken) {
+        transfer(buffer);
+      }
+      return clone;
+    },
+  };
 
   web.define('structuredClone', structuredClone);
 })

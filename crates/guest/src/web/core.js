@@ -21,6 +21,7 @@
 
   // ---- Globals and classes
 
+  /** Makes something a global. A function is a method of some object, as it would be a constructor otherwise. */
   web.define = (name, value) => {
     defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   };
@@ -64,23 +65,24 @@
   /** A USVString: no lone surrogates. A symbol is a TypeError, as a template makes it one. */
   web.text = (value) => wellFormed(`${value}`);
 
+  const typeError = (message) => new TypeError(message);
   const none = Object.freeze(Object.create(null));
   /** A dictionary: an object whose members are read one by one, or nothing. */
-  web.dictionary = (value, what) => {
+  web.dictionary = (value, what, mistake = typeError) => {
     if (value === undefined || value === null) {
       return none;
     }
     if (typeof value !== 'object' && typeof value !== 'function') {
-      throw new TypeError(`${what} must be an object`);
+      throw mistake(`${what} must be an object`);
     }
     return value;
   };
 
   /** One of an enumeration's words. */
-  web.word = (value, words, what) => {
+  web.word = (value, words, what, mistake = typeError) => {
     const text = `${value}`;
     if (!words.includes(text)) {
-      throw new TypeError(`${what} must be one of ${words.join(', ')}, not '${text}'`);
+      throw mistake(`${what} must be one of ${words.join(', ')}, not '${text}'`);
     }
     return text;
   };
@@ -212,6 +214,12 @@
     return error;
   };
 
+  /** What fetch says of a request that is not sent: its cause has a code, as that of one that failed. */
+  web.unfit = (code, message) => {
+    const cause = web.fill(Error, undefined, message, { code });
+    return web.fill(TypeError, undefined, message, { cause });
+  };
+
   // What an error says can be changed by an Action, and its constructor be called; what stands here cannot.
   const denials = new WeakMap();
   web.denied = (what, message, blank = new CapabilityDeniedError()) => {
@@ -260,6 +268,7 @@
 
   /** Those that wait for an answer, by id. */
   const pending = new Map();
+  web.isWaiting = () => pending.size > 0;
 
   /** A promise of the answer. */
   web.call = (protocol, meta, body, signal) => {

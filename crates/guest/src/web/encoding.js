@@ -148,15 +148,17 @@
 
   const { atob: fromBase64, btoa: toBase64 } = globalThis;
 
-  function atob(data) {
-    web.required(arguments.length, 1, 'atob');
-    return fromBase64(data);
-  }
+  const { atob, btoa } = {
+    atob(data) {
+      web.required(arguments.length, 1, 'atob');
+      return fromBase64(data);
+    },
 
-  function btoa(data) {
-    web.required(arguments.length, 1, 'btoa');
-    return toBase64(data);
-  }
+    btoa(data) {
+      web.required(arguments.length, 1, 'btoa');
+      return toBase64(data);
+    },
+  };
 
   web.define('atob', atob);
   web.define('btoa', btoa);

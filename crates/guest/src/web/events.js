@@ -113,8 +113,11 @@
     get detail() { return this.#detail; }
 
     initCustomEvent(type, bubbles = false, cancelable = false, detail = null) {
-      this.initEvent(type, bubbles, cancelable);
-      this.#detail = detail;
+      web.required(arguments.length, 1, 'initCustomEvent');
+      if (!inside(this).dispatching) {
+        this.initEvent(type, bubbles, cancelable);
+        this.#detail = detail;
+      }
     }
   }
 
@@ -126,6 +129,8 @@
       web.listen = (target, listener) => {
         target.#listeners.push(listener);
       };
+      web.unlisten = (target, listener) => target.#remove(listener);
+      web.isHeard = (target, type) => target.#listeners.some((listener) => listener.type === type);
       web.dispatch = (target, event, trusted) => target.#dispatch(event, trusted);
     }
 

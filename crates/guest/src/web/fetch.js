@@ -6,7 +6,8 @@
 
   /** Headers that say how a message is framed or where it goes: the host writes these. */
   const FORBIDDEN = new Set([
-    'host', 'content-length', 'transfer-encoding', 'connection', 'keep-alive', 'upgrade', 'te', 'trailer', 'expect',
+    'connection', 'content-length', 'expect', 'host', 'http2-settings', 'keep-alive', 'te', 'trailer',
+    'transfer-encoding', 'upgrade',
   ]);
 
   const protocol = (method) => ({
@@ -20,29 +21,31 @@
     blank: () => new TypeError(),
   });
 
-  function fetch(input, init = undefined) {
-    try {
-      web.required(arguments.length, 1, 'fetch');
-      web.refuseEarly('fetch');
-      const request = new Request(input, init);
-      const { url, method, headers, body, redirect, signal } = web.sending(request);
-      if (signal !== undefined && signal.aborted) {
-        return rejected(signal.reason);
-      }
-      if (!url.startsWith('https:') && !url.startsWith('http:')) {
-        throw new TypeError(`fetch: only https: and http: can be fetched, not ${url.slice(0, url.indexOf(':') + 1)}`);
-      }
-      for (const [name] of headers) {
-        if (FORBIDDEN.has(name) || name.startsWith('proxy-')) {
-          throw new TypeError(`fetch: the header '${name}' is written by the platform and cannot be given`);
+  const { fetch } = {
+    fetch(input, init = undefined) {
+      try {
+        web.refuseEarly('fetch');
+        const { url, method, headers, body, redirect, signal } = web.sending(new Request(input, init));
+        if (signal !== undefined && signal.aborted) {
+          return rejected(signal.reason);
         }
+        if (!url.startsWith('https:') && !url.startsWith('http:')) {
+          const scheme = url.slice(0, url.indexOf(':') + 1);
+          throw web.unfit('url_refused', `fetch: only https: and http: can be fetched, not ${scheme}`);
+        }
+        for (const [name] of headers) {
+          if (FORBIDDEN.has(name) || name.startsWith('proxy-')) {
+            const message = `fetch: the header '${name}' is written by the platform and cannot be given`;
+            throw web.unfit('request_refused', message);
+          }
+        }
+        const meta = stringify({ url: url.split('#', 1)[0], method, headers, redirect });
+        return web.call(protocol(method), meta, body, signal);
+      } catch (error) {
+        return rejected(error);
       }
-      const meta = stringify({ url: url.split('#', 1)[0], method, headers, redirect });
-      return web.call(protocol(method), meta, body, signal);
-    } catch (error) {
-      return rejected(error);
-    }
-  }
+    },
+  };
 
   web.define('fetch', fetch);
 })

@@ -2,8 +2,11 @@
 (function (native, web) {
   'use strict';
 
-  const { now } = native;
-  const { Date } = globalThis;
+  const { frozen, now } = native;
+  const { now: clock } = Date;
+
+  /** When the run began, once it was asked for. What a top level is told is not kept: the run has another. */
+  let origin;
 
   class Performance extends web.EventTarget {
     #brand;
@@ -15,7 +18,11 @@
 
     get timeOrigin() {
       this.#brand;
-      return Date.now() - now();
+      if (frozen()) {
+        return clock();
+      }
+      origin ??= clock() - now();
+      return origin;
     }
 
     now() {
@@ -37,14 +44,16 @@
 
     get userAgent() {
       this.#brand;
-      return 'Sluice';
+      return 'sluice';
     }
   }
 
-  function reportError(error) {
-    web.required(arguments.length, 1, 'reportError');
-    web.report(error);
-  }
+  const { reportError } = {
+    reportError(error) {
+      web.required(arguments.length, 1, 'reportError');
+      web.report(error);
+    },
+  };
 
   web.expose(Performance);
   web.expose(Navigator);

@@ -14,10 +14,12 @@
   /** What nearly all values are, which need no other look. */
   const PLAIN_VALUE = /^[!-~](?:[ -~]*[!-~])?$/;
 
+  const unfit = (message) => web.unfit('request_refused', message);
+
   const nameOf = (given) => {
     const name = `${given}`;
     if (!test(NAME, name)) {
-      throw new TypeError(`Headers: '${name}' is not a header's name`);
+      throw unfit(`Headers: '${name}' is not a header's name`);
     }
     return lower(name);
   };
@@ -28,11 +30,11 @@
       return text;
     }
     if (test(WIDE, text)) {
-      throw new TypeError('Headers: a value must have only characters up to U+00FF');
+      throw unfit('Headers: a value must have only characters up to U+00FF');
     }
     const value = text.replace(OUTER_SPACE, '');
     if (test(BAD_VALUE, value)) {
-      throw new TypeError('Headers: a value cannot have a line break or a NUL');
+      throw unfit('Headers: a value cannot have a line break or a NUL');
     }
     return value;
   };
@@ -72,7 +74,7 @@
         return;
       }
       if ((typeof init !== 'object' && typeof init !== 'function') || init === null) {
-        throw new TypeError('Headers: the argument must be an object, or a sequence of pairs');
+        throw unfit('Headers: the argument must be an object, or a sequence of pairs');
       }
       const iterate = init[Symbol.iterator];
       if (iterate === undefined || iterate === null) {
@@ -91,13 +93,13 @@
       const entries = [];
       for (const pair of init) {
         if ((typeof pair !== 'object' && typeof pair !== 'function') || pair === null) {
-          throw new TypeError('Headers: each pair must be a sequence of a name and a value');
+          throw unfit('Headers: each pair must be a sequence of a name and a value');
         }
         entries.push([...pair]);
       }
       for (const entry of entries) {
         if (entry.length !== 2) {
-          throw new TypeError('Headers: each pair must have a name and a value');
+          throw unfit('Headers: each pair must have a name and a value');
         }
         this.append(entry[0], entry[1]);
       }

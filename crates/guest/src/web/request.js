@@ -9,6 +9,8 @@
   const NORMALIZED = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT'];
   const FORBIDDEN = ['CONNECT', 'TRACE', 'TRACK'];
 
+  const unfit = (message) => web.unfit('request_refused', message);
+
   /** What is read, answered, and without effect otherwise; `redirect` alone has one. */
   const WORDS = {
     mode: ['same-origin', 'no-cors', 'cors', 'navigate'],
@@ -30,11 +32,11 @@
   function methodOf(given) {
     const method = `${given}`;
     if (!TOKEN.test(method)) {
-      throw new TypeError(`Request: '${method}' is not a method`);
+      throw unfit(`Request: '${method}' is not a method`);
     }
     const upper = method.toUpperCase();
     if (FORBIDDEN.includes(upper)) {
-      throw new TypeError(`Request: the method ${upper} is forbidden`);
+      throw unfit(`Request: the method ${upper} is forbidden`);
     }
     return NORMALIZED.includes(upper) ? upper : method;
   }
@@ -43,10 +45,10 @@
     const parts = parseUrl(input, undefined);
     if (parts === undefined) {
       // Its text is not shown, here and in URL: URLs of webhooks are secrets, and messages are logged.
-      throw new TypeError('Request: the URL is none; it must be absolute, as https://example.com/');
+      throw web.unfit('url_refused', 'Request: the URL is none; it must be absolute, as https://example.com/');
     }
     if (parts[2] !== '' || parts[3] !== '') {
-      throw new TypeError('Request: a URL cannot have a user and a password; use the header authorization');
+      throw web.unfit('url_refused', 'Request: a URL cannot have a user and a password; use the header authorization');
     }
     return parts[0];
   }
@@ -68,7 +70,7 @@
       web.sending = (request) => {
         const body = request.#body;
         if (web.isUsed(body)) {
-          throw new TypeError('fetch: the body of this Request has already been used');
+          throw unfit('fetch: the body of this Request has already been used');
         }
         if (body !== null) {
           body.used = true;
@@ -84,7 +86,7 @@
     constructor(input, init = undefined) {
       web.required(arguments.length, 1, 'Request');
       const from = web.isRequest(input) ? input : undefined;
-      const options = web.dictionary(init, 'Request: the second argument');
+      const options = web.dictionary(init, 'Request: the second argument', unfit);
       if (from === undefined) {
         this.#url = urlOf(web.text(input));
       } else {
@@ -95,7 +97,7 @@
       }
       const { body, headers, method, signal, window } = options;
       if (window !== undefined && window !== null) {
-        throw new TypeError('Request: window must be null');
+        throw unfit('Request: window must be null');
       }
       this.#read(options);
       if (method !== undefined) {
@@ -103,14 +105,14 @@
       }
       if (signal !== undefined) {
         if (signal !== null && !web.isSignal(signal)) {
-          throw new TypeError('Request: signal must be an AbortSignal');
+          throw unfit('Request: signal must be an AbortSignal');
         }
         this.#follows = signal ?? undefined;
       }
       this.#headers = new Headers(headers === undefined ? from?.#headers : headers);
       const given = body !== undefined && body !== null;
       if ((given || (from !== undefined && from.#body !== null)) && ['GET', 'HEAD'].includes(this.#method)) {
-        throw new TypeError('Request: a request with the method GET or HEAD cannot have a body');
+        throw unfit('Request: a request with the method GET or HEAD cannot have a body');
       }
       if (given) {
         const [extracted, type] = web.extract(body);
@@ -120,7 +122,7 @@
         }
       } else if (from !== undefined && from.#body !== null) {
         if (web.isUsed(from.#body)) {
-          throw new TypeError('Request: the body of the other Request has already been used');
+          throw unfit('Request: the body of the other Request has already been used');
         }
         this.#body = web.teeBody(from.#body);
         from.#body.used = true;
@@ -137,16 +139,16 @@
       for (const name of ['cache', 'credentials', 'duplex', 'mode', 'priority', 'redirect', 'referrerPolicy']) {
         const value = options[name];
         if (value !== undefined) {
-          const word = web.word(value, WORDS[name], `Request: ${name}`);
+          const word = web.word(value, WORDS[name], `Request: ${name}`, unfit);
           if (name === 'mode' && word === 'navigate') {
-            throw new TypeError(`Request: the mode 'navigate' is the browser's own`);
+            throw unfit(`Request: the mode 'navigate' is the browser's own`);
           }
           set(name, word);
         }
       }
       const { integrity, keepalive, referrer } = options;
-      if (integrity !== undefined) {
-        set('integrity', `${integrity}`);
+      if (integrity !== undefined && `${integrity}` !== '') {
+        throw unfit('Request: integrity is not supported: compare crypto.subtle.digest of the body yourself');
       }
       if (keepalive !== undefined) {
         set('keepalive', !!keepalive);
@@ -183,7 +185,7 @@
 
     clone() {
       if (web.isUsed(this.#body)) {
-        throw new TypeError('Request.clone: the body has already been used');
+        throw unfit('Request.clone: the body has already been used');
       }
       const clone = new Request(this.#url);
       clone.#method = this.#method;

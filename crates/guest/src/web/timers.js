@@ -4,6 +4,7 @@
   'use strict';
 
   const { now } = native;
+  const { ownKeys } = Reflect;
 
   /** The timers in the order in which they are due; those that were cleared stay until they come to the front. */
   const queue = [];
@@ -37,7 +38,9 @@
   }
 
   function add(callback, delay, repeat) {
-    const timer = { id: ++lastId, callback, delay, repeat, level: level + 1, due: 0, live: true };
+    const timer = {
+      id: ++lastId, callback, delay, repeat, level: level + 1, due: 0, live: true, isHeard: undefined,
+    };
     active.set(timer.id, timer);
     schedule(timer);
     return timer;
@@ -67,7 +70,15 @@
     return queue[0];
   }
 
-  web.next_timer = () => front()?.due;
+  /** When the next one is due; nothing where none of them could change anything any more. */
+  web.next_timer = () => {
+    const first = front();
+    return first !== undefined && (web.isWaiting() || queue.some(matters)) ? first.due : undefined;
+  };
+
+  function matters(timer) {
+    return timer.live && (timer.isHeard === undefined || timer.isHeard());
+  }
 
   /** Calls the timer that is due first. The caller has waited for it. */
   web.fire = () => {
@@ -91,31 +102,37 @@
     }
   };
 
-  /** A timer of the platform's own, without an id that an author could guess right. */
-  web.after = (ms, callback) => {
+  /**
+   * A timer of the platform's own, without an id that an author could guess right. A run does not wait for it alone while
+   * nobody hears of it.
+   */
+  web.after = (ms, callback, isHeard) => {
     const timer = add(callback, ms, false);
+    timer.isHeard = isHeard;
     active.delete(timer.id);
   };
 
-  function setTimeout(handler, delay = undefined, ...args) {
-    web.required(arguments.length, 1, 'setTimeout');
-    return set('setTimeout', handler, delay, args, false);
-  }
+  const timers = {
+    setTimeout(handler, delay = undefined, ...args) {
+      web.required(arguments.length, 1, 'setTimeout');
+      return set('setTimeout', handler, delay, args, false);
+    },
 
-  function setInterval(handler, delay = undefined, ...args) {
-    web.required(arguments.length, 1, 'setInterval');
-    return set('setInterval', handler, delay, args, true);
-  }
+    setInterval(handler, delay = undefined, ...args) {
+      web.required(arguments.length, 1, 'setInterval');
+      return set('setInterval', handler, delay, args, true);
+    },
 
-  function clearTimeout(id = undefined) {
-    clear(active.get(id | 0));
-  }
+    clearTimeout(id = undefined) {
+      clear(active.get(id | 0));
+    },
 
-  function clearInterval(id = undefined) {
-    clear(active.get(id | 0));
-  }
+    clearInterval(id = undefined) {
+      clear(active.get(id | 0));
+    },
+  };
 
-  for (const timer of [setTimeout, setInterval, clearTimeout, clearInterval]) {
-    web.define(timer.name, timer);
+  for (const name of ownKeys(timers)) {
+    web.define(name, timers[name]);
   }
 })

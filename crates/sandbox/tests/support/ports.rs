@@ -49,7 +49,8 @@ impl Ports for World {
             match request.url.host_str().unwrap_or_default() {
                 "echo.example" => echo(request).await,
                 "refused.example" => {
-                    Err(HttpError::new(HttpFailure::ConnectFailed, "refused.example: the connection was refused").into())
+                    Err(HttpError::new(HttpFailure::ConnectFailed, "refused.example: the connection was refused")
+                        .into())
                 }
                 host => Err(Refusal::Denied(format!("the host {host} is not declared by the version"))),
             }
@@ -113,7 +114,8 @@ async fn echo(request: HttpRequest) -> Result<HttpResponse, Refusal> {
             HttpResponse { headers, ..plain }
         }
         "/redirect" => {
-            let to = url.query_pairs().find(|(name, _)| name == "to").map(|(_, to)| to.into_owned()).unwrap_or_default();
+            let to =
+                url.query_pairs().find(|(name, _)| name == "to").map(|(_, to)| to.into_owned()).unwrap_or_default();
             let to = url.join(&to).map_err(|e| Refusal::Invalid(e.to_string()))?;
             match request.redirect.as_str() {
                 "manual" => {
@@ -121,7 +123,8 @@ async fn echo(request: HttpRequest) -> Result<HttpResponse, Refusal> {
                     HttpResponse { status: 302, status_text: "Found".into(), headers, ..plain }
                 }
                 "error" => {
-                    let error = HttpError::new(HttpFailure::RedirectRefused, "echo.example: the answer sends elsewhere");
+                    let error =
+                        HttpError::new(HttpFailure::RedirectRefused, "echo.example: the answer sends elsewhere");
                     return Err(error.into());
                 }
                 _ => {

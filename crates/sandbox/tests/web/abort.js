@@ -59,6 +59,18 @@ test('onabort is a listener that keeps its place', () => {
   equal(signal.onabort, null);
 });
 
+test('onabort that was taken away and is set again goes to the end', 'sluice', () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const seen = [];
+  signal.onabort = () => seen.push('first');
+  signal.addEventListener('abort', () => seen.push('listener'));
+  signal.onabort = null;
+  signal.onabort = () => seen.push('again');
+  controller.abort();
+  equal(seen, ['listener', 'again']);
+});
+
 test('onabort of what is no object is null', 'sluice', () => {
   const { signal } = new AbortController();
   signal.onabort = () => {};
@@ -164,6 +176,13 @@ test('a listener with a signal that is aborted is never there', () => {
   target.addEventListener('x', () => count++, { signal: AbortSignal.abort() });
   target.dispatchEvent(new Event('x'));
   equal(count, 0);
+});
+
+test('a time limit that somebody hears of is waited for', 'sluice', async () => {
+  await new Promise((resolve) => AbortSignal.timeout(5).addEventListener('abort', resolve));
+  await new Promise((resolve) => {
+    AbortSignal.any([AbortSignal.timeout(5), new AbortController().signal]).onabort = resolve;
+  });
 });
 
 test('a promise can be given up by a signal', async () => {

@@ -209,3 +209,14 @@ test('members are for these objects alone', () => {
   throws(() => Object.getOwnPropertyDescriptor(Event.prototype, 'type').get.call({}), 'TypeError');
   throws(() => EventTarget.prototype.dispatchEvent.call({}, new Event('x')), 'TypeError');
 });
+
+test('an event that is being dispatched is not made anew', 'sluice', () => {
+  const target = new EventTarget();
+  const event = new CustomEvent('one', { detail: 1 });
+  target.addEventListener('one', () => event.initCustomEvent('two', true, true, 2));
+  target.dispatchEvent(event);
+  equal([event.type, event.bubbles, event.detail], ['one', false, 1]);
+  event.initCustomEvent('two', true, true, 2);
+  equal([event.type, event.bubbles, event.detail], ['two', true, 2]);
+  throws(() => event.initCustomEvent(), 'TypeError');
+});

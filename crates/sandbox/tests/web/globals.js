@@ -27,12 +27,30 @@ test('functions have the lengths of the web', 'sluice', () => {
   equal(classes.map((f) => f.length), [1, 0, 1, 0, 1, 0, 0]);
 });
 
+test('functions are no constructors', 'sluice', () => {
+  const isClass = (value) => Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false;
+  const functions = Object.getOwnPropertyNames(globalThis)
+    .map((name) => [name, globalThis[name]])
+    .filter(([name, value]) => typeof value === 'function' && name !== 'Proxy' && !isClass(value));
+  for (const holder of [console, secrets, counters, kv]) {
+    functions.push(...Object.entries(Object.getOwnPropertyDescriptors(holder)).map(([name, { value }]) => [name, value]));
+  }
+  const named = functions.filter(([, value]) => typeof value === 'function');
+  ok(named.length > 30);
+  for (const [name, value] of named) {
+    // A proxy of it can be constructed where it can, and nothing of it is called.
+    const proxy = new Proxy(value, { construct: () => ({}) });
+    throws(() => new proxy(), 'TypeError', 'not a constructor');
+    equal([name, Object.hasOwn(value, 'prototype')], [name, false]);
+  }
+});
+
 test('self is the global object', 'sluice', () => {
   ok(self === globalThis);
 });
 
 test('navigator says who runs this', 'sluice', () => {
-  equal(navigator.userAgent, 'Sluice');
+  equal(navigator.userAgent, 'sluice');
   ok(navigator instanceof Navigator);
 });
 

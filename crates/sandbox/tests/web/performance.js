@@ -15,6 +15,20 @@ test('timeOrigin and now come to the time of day', () => {
   ok(Math.abs(performance.timeOrigin + performance.now() - Date.now()) < 1000);
 });
 
+test('timeOrigin stays as it is', async () => {
+  const first = performance.timeOrigin;
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  equal(performance.timeOrigin, first);
+  equal(performance.toJSON().timeOrigin, first);
+});
+
+const early = typeof process === 'object' ? performance.timeOrigin : [performance.timeOrigin, performance.now()];
+
+test('timeOrigin at the top level is of its clock, and is not kept', 'sluice', () => {
+  equal(early, [Date.UTC(2026, 0, 1), 0]);
+  ok(Math.abs(performance.timeOrigin + performance.now() - Date.now()) < 1000);
+});
+
 test('toJSON has the origin', () => {
   const json = performance.toJSON();
   equal(typeof json.timeOrigin, 'number');

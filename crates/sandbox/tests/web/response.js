@@ -132,7 +132,7 @@ test('a clone of what cannot be changed cannot either', () => {
 test('streams, blobs and forms are refused by name', 'sluice', async () => {
   throws(() => new Response('x').body, 'NotSupportedError', 'text()');
   await rejects(new Response('x').blob(), 'NotSupportedError');
-  await rejects(new Response('x').formData(), 'NotSupportedError');
+  await rejects(new Response('x').formData(), 'NotSupportedError', 'await response.text()');
 });
 
 test('members are for these objects alone', async () => {
