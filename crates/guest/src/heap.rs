@@ -120,8 +120,8 @@ pub(crate) fn fill_holes() {
 
 /// The sizes of the engine's small blocks, headers included: it takes blocks of one size from pages of their own.
 const BLOCKS: [usize; 31] = [
-    16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384,
-    416, 448, 480, 512,
+    16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320,
+    352, 384, 416, 448, 480, 512,
 ];
 
 /// The header of a block.
@@ -130,21 +130,59 @@ const BLOCK_HEADER: usize = 8;
 /// More blocks than all pages of one size can have free.
 const MOST_BLOCKS: usize = 1 << 16;
 
-/// Makes a fresh page for each size of block, side by side at the end of the heap, and fills those that there were. What an Action
-/// allocates then lies on few pages next to each other, rather than wherever the engine's own objects have left a gap; pages
-/// are what a snapshot and resetting a run's memory cost.
+/// Keeps what is allocated from here on out of the pages that there are, until [`release`]: takes all their free blocks, and
+/// answers them as a list, each with the address of the next.
+///
+/// # Safety
+/// The context is alive.
+pub(crate) unsafe fn reserve(context: *mut q::JSContext) -> *mut c_void {
+    let mut blocks: *mut c_void = core::ptr::null_mut();
+    // SAFETY: each block has room for an address.
+    unsafe {
+        fill(context, |block| {
+            block.cast::<*mut c_void>().write(blocks);
+            blocks = block;
+        });
+    }
+    blocks
+}
+
+/// Gives the blocks of [`reserve`] back. What is allocated next comes from them, in the order in which it would have come without.
+///
+/// # Safety
+/// The context is alive, and the list is one of [`reserve`] that is given back once.
+pub(crate) unsafe fn release(context: *mut q::JSContext, mut blocks: *mut c_void) {
+    while !blocks.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let next = blocks.cast::<*mut c_void>().read();
+            q::js_free(context, blocks);
+            blocks = next;
+        }
+    }
+}
+
+/// Makes a fresh page for each size of block, side by side at the end of the heap, and fills those that there were.
 ///
 /// # Safety
 /// The context is alive.
 pub(crate) unsafe fn pack(context: *mut q::JSContext) {
+    // SAFETY: the caller's promise. What is not given back stays.
+    unsafe { fill(context, |_| {}) }
+}
+
+/// Takes every free block of every page, and the first of a fresh page for each size. The block that made the page is not
+/// handed on: it keeps the page.
+unsafe fn fill(context: *mut q::JSContext, mut take: impl FnMut(*mut c_void)) {
     for block in BLOCKS {
         for _ in 0..MOST_BLOCKS {
             let before = taken();
-            // SAFETY: a plain allocation; it is never given back, so the page stays.
-            unsafe { q::js_malloc(context, (block - BLOCK_HEADER) as _) };
+            // SAFETY: a plain allocation.
+            let block = unsafe { q::js_malloc(context, (block - BLOCK_HEADER) as _) };
             if taken() != before {
                 break;
             }
+            take(block);
         }
     }
 }

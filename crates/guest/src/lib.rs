@@ -17,6 +17,7 @@
 //! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
 //! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
+//! | `sluice_reserve()` | keeps what follows out of the memory that Actions write to, until `sluice_pack`; once, in the base image |
 //! | `sluice_pack()` | gives what Actions will allocate a place of its own; once, in the base image |
 //! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
 //! | `sluice_run(ptr, len, last) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]); `last` is 1 where the memory ends with this run |
@@ -159,11 +160,23 @@ pub extern "C" fn sluice_collect() {
     heap::fill_holes();
 }
 
-/// Gives what Actions will allocate a place of its own, once all that is the engine's is there; for a base image.
+/// Keeps what the scripts of the web's APIs allocate out of the pages that all Actions write to; once, in the base image.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_reserve() {
+    let state = State::get();
+    // SAFETY: the state's context is alive.
+    state.reserved.set(unsafe { heap::reserve(state.context) });
+}
+
+/// Gives Actions those pages, and fills the scripts'; for a base image.
 #[unsafe(no_mangle)]
 pub extern "C" fn sluice_pack() {
-    // SAFETY: the state's context is alive.
-    unsafe { heap::pack(State::get().context) };
+    let state = State::get();
+    // SAFETY: the state's context is alive, and the list is taken.
+    unsafe {
+        heap::pack(state.context);
+        heap::release(state.context, state.reserved.replace(core::ptr::null_mut()));
+    }
 }
 
 /// Calls `execute`.

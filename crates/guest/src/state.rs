@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) calls: Cell<u32>,
     /// What the scripts of the base image have for the glue.
     pub(crate) web: RefCell<Web>,
+    /// What the heap holds free for Actions while the base image is made.
+    pub(crate) reserved: Cell<*mut c_void>,
     /// Whether the host takes more lines for the log.
     pub(crate) log_open: Cell<bool>,
     /// `toJSON`, `valueOf` and `then`.
@@ -85,6 +87,7 @@ impl State {
                 after: Cell::new(After::GoOn),
                 calls: Cell::new(0),
                 web: RefCell::new(Web::NONE),
+                reserved: Cell::new(core::ptr::null_mut()),
                 log_open: Cell::new(true),
                 to_json: q::JS_ATOM_NULL,
                 value_of: q::JS_ATOM_NULL,
@@ -166,6 +169,7 @@ unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
     // SAFETY: plain calls on a runtime that lives on.
     unsafe {
         let context = q::JS_NewContextRaw(runtime);
+        grow_tables(context);
         let parts: [unsafe extern "C" fn(*mut JSContext) -> c_int; 11] = [
             q::JS_AddIntrinsicBaseObjects,
             q::JS_AddIntrinsicDate,
@@ -185,6 +189,33 @@ unsafe fn new_context(runtime: *mut JSRuntime) -> *mut JSContext {
             }
         }
         context
+    }
+}
+
+/// Has the engine grow its tables of atoms and shapes before anything else is there, to the size that they will need. They then lie
+/// with what else every run writes to, and not where the scripts of the web's APIs do.
+unsafe fn grow_tables(context: *mut JSContext) {
+    const ATOMS: u32 = 1800;
+    const SHAPES: usize = 700;
+    // SAFETY: plain calls; each reference is given back.
+    unsafe {
+        let mut atoms = Vec::with_capacity(ATOMS as usize);
+        for n in 0..ATOMS {
+            let name = [1, b'0' + (n >> 8) as u8, 1 + (n >> 4 & 15) as u8, 1 + (n & 15) as u8];
+            atoms.push(q::JS_NewAtomLen(context, name.as_ptr().cast(), name.len() as _));
+        }
+        // Backwards, so that the first index is the next to be taken.
+        for atom in atoms.into_iter().rev() {
+            q::JS_FreeAtom(context, atom);
+        }
+        let mut objects = Vec::with_capacity(SHAPES);
+        for _ in 0..SHAPES {
+            let proto = objects.last().copied().unwrap_or(q::JS_NULL);
+            objects.push(q::JS_NewObjectProto(context, proto));
+        }
+        for object in objects.into_iter().rev() {
+            q::JS_FreeValue(context, object);
+        }
     }
 }
 

@@ -146,21 +146,6 @@ async fn bench() {
     let options = EngineOptions { cache_dir: Some(cache.clone()), ..EngineOptions::default() };
     let started = Instant::now();
     drop(Engine::new(options.clone()).unwrap());
-    if std::env::var("SPREAD").is_ok() {
-        let e = Engine::new(options.clone()).unwrap();
-        let s = Arc::new(e.snapshot(&bundle(ALLOW_LIST)).await.unwrap());
-        eprintln!("{:?}", sluice_sandbox::probe::spread(&s));
-        let encoded = EncodedInput::from_json(&input()).unwrap();
-        for _ in 0..2 {
-            let t = Instant::now();
-            for _ in 0..20000 { sluice_sandbox::probe::engine_no_op(&e).await.unwrap(); }
-            eprintln!("no-op {:.2}", t.elapsed().as_secs_f64() * 1e6 / 20000.0);
-            let t = Instant::now();
-            for _ in 0..20000 { e.run(&s, RunRequest { input: encoded.clone(), limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 }, now: None, ports: Arc::new(NoPorts) }).await.outcome.unwrap(); }
-            eprintln!("allow {:.2}", t.elapsed().as_secs_f64() * 1e6 / 20000.0);
-        }
-        return;
-    }
     println!("engine compiled in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
     let engine = Engine::new(options).unwrap();

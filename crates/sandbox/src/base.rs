@@ -206,16 +206,18 @@ async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), E
     let mut guest = idle(plain).await?;
     guest.init(KEYS).await?;
     let input_area = guest.input_area().await?;
-    for ((name, _), compiled) in SCRIPTS.iter().zip(&scripts) {
-        let answer = guest.install(compiled, input_area).await?;
-        fine(&guest, answer, name)?;
-    }
     let path = WARM_UP_PATH.to_owned();
     let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
     let modules = modules::packed(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
     let answer = guest.load(&modules).await?;
     fine(&guest, answer, WARM_UP_PATH)?;
     guest.unload().await?;
+    guest.collect().await?;
+    guest.reserve().await?;
+    for ((name, _), compiled) in SCRIPTS.iter().zip(&scripts) {
+        let answer = guest.install(compiled, input_area).await?;
+        fine(&guest, answer, name)?;
+    }
     // Collecting puts the engine's objects in an order of its own. Once that is the order that they are in, collecting after an
     // Action was loaded leaves them as they are, and not in the Action's snapshot.
     for _ in 0..COLLECTIONS {

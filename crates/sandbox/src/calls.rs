@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sluice_model::Invalid;
 use sluice_model::counter::{KvSet, Take, Taken, key_from_json};
-use sluice_model::http::{HttpRequest, HttpResponse, MAX_FETCHES, MAX_HTTP_BODY_BYTES, MAX_URL_BYTES, RedirectPolicy};
+use sluice_model::http::{
+    HttpError, HttpFailure, HttpRequest, HttpResponse, MAX_FETCHES, MAX_HTTP_BODY_BYTES, MAX_URL_BYTES, RedirectPolicy,
+};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -162,8 +164,7 @@ impl Calls {
         Ok(match kind {
             "fetch" => {
                 if self.fetches == MAX_FETCHES {
-                    let message = format!("a run may fetch {MAX_FETCHES} times, and this is one more");
-                    return Err(Refusal::Invalid(message));
+                    return Err(unsendable(format!("a run may fetch {MAX_FETCHES} times, and this is one more")));
                 }
                 self.fetches += 1;
                 let request = request(asked, body)?;
@@ -244,18 +245,28 @@ fn unfit(invalid: Invalid) -> Refusal {
     Refusal::Invalid(invalid.to_string())
 }
 
+/// A request that is not sent, by no fault of its URL.
+fn unsendable(message: impl Into<String>) -> Refusal {
+    Refusal::Http(HttpError::new(HttpFailure::RequestRefused, message))
+}
+
 fn request(asked: Value, body: Option<&[u8]>) -> Result<HttpRequest, Refusal> {
-    let Fetch { url, method, headers, redirect } = read(asked)?;
+    // Of what the guest says of a call, headers alone can be so large that it is not read at all.
+    if asked.is_null() {
+        return Err(unsendable("the request's URL and headers are too large"));
+    }
+    let refused = |message: String| Refusal::Http(HttpError::new(HttpFailure::UrlRefused, message));
+    let Fetch { url, method, headers, redirect } =
+        serde_json::from_value(asked).map_err(|error| unsendable(error.to_string()))?;
     if url.len() > MAX_URL_BYTES {
-        return Err(Refusal::Invalid(format!("the URL has {} bytes; at most {MAX_URL_BYTES}", url.len())));
+        return Err(refused(format!("the URL has {} bytes; at most {MAX_URL_BYTES}", url.len())));
     }
     if let Some(body) = body.filter(|body| body.len() > MAX_HTTP_BODY_BYTES) {
-        let message = format!("the request's body has {} bytes; at most {MAX_HTTP_BODY_BYTES}", body.len());
-        return Err(Refusal::Invalid(message));
+        return Err(unsendable(format!("the request's body has {} bytes; at most {MAX_HTTP_BODY_BYTES}", body.len())));
     }
-    let url = Url::parse(&url).map_err(|error| Refusal::Invalid(format!("the URL: {error}")))?;
+    let url = Url::parse(&url).map_err(|error| refused(format!("the URL: {error}")))?;
     let redirect: RedirectPolicy =
-        redirect.parse().map_err(|_| Refusal::Invalid("redirect: expected follow, error or manual".into()))?;
+        redirect.parse().map_err(|_| unsendable("redirect: expected follow, error or manual"))?;
     Ok(HttpRequest { method, url, headers, body: body.map(<[u8]>::to_vec), redirect })
 }
 

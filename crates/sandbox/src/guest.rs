@@ -269,6 +269,7 @@ pub(crate) struct Exports {
     input: ModuleExport,
     load: ModuleExport,
     unload: ModuleExport,
+    reserve: ModuleExport,
     pack: ModuleExport,
     collect: ModuleExport,
     run: ModuleExport,
@@ -290,6 +291,7 @@ impl Exports {
             input: find("sluice_input")?,
             load: find("sluice_load")?,
             unload: find("sluice_unload")?,
+            reserve: find("sluice_reserve")?,
             pack: find("sluice_pack")?,
             collect: find("sluice_collect")?,
             run: find("sluice_run")?,
@@ -450,6 +452,11 @@ impl<'a> Guest<'a> {
     /// Drops what was loaded; for a base image.
     pub(crate) async fn unload(&mut self) -> wasmtime::Result<()> {
         self.call(&self.exports.unload, ()).await
+    }
+
+    /// Keeps what follows out of the memory that Actions write to, until [`Guest::pack`]; for a base image.
+    pub(crate) async fn reserve(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.reserve, ()).await
     }
 
     /// Gives what Actions will allocate a place of its own; for a base image.
