@@ -9,7 +9,8 @@ use std::{
     process::{Command, Output},
 };
 
-const STARTERS: &[&str] = &["empty", "profile-redirect", "geo-block", "organization-check", "npm-bundle"];
+const STARTERS: &[&str] =
+    &["empty", "profile-redirect", "geo-block", "organization-check", "http-claims", "breached-account", "npm-bundle"];
 
 /// The folder with this file's tools.
 fn types() -> PathBuf {

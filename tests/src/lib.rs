@@ -5,9 +5,13 @@
 //! when it has written its addresses.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test stops at the first surprise")]
 
+pub mod attempts;
+pub mod cluster;
 pub mod load;
 pub mod meddler;
+pub mod redis;
 pub mod refusal;
+pub mod third_party;
 pub mod trail;
 pub mod world;
 
@@ -164,6 +168,18 @@ impl Drop for Server {
 #[allow(clippy::disallowed_methods, reason = "a test's own thread, between two looks at another process")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(20));
+}
+
+/// Looks again and again until there is something; far longer than it needs, so that only a hang fails.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        pause();
+    }
 }
 
 /// Free ports, for either server.

@@ -59,19 +59,24 @@ fn unreadable(flag: &str, path: &Path, error: &io::Error) -> Stop {
 
 /// Reads the JSON file of a flag. What is not JSON, or has a key twice, is told with its line and column.
 pub(crate) fn read_json(flag: &str, path: &Path) -> Result<Value, Stop> {
-    json(flag, &name(path), read(flag, path)?)
+    json(flag, &name(path), read(flag, path)?, |found| found)
 }
 
-fn json(flag: &str, name: &str, bytes: Vec<u8>) -> Result<Value, Stop> {
+/// The same for a file of secrets: no line of it is ever shown.
+pub(crate) fn read_secret_json(flag: &str, path: &Path) -> Result<Value, Stop> {
+    json(flag, &name(path), read(flag, path)?, |found| Diagnostic { excerpt: None, ..found })
+}
+
+fn json(flag: &str, name: &str, bytes: Vec<u8>, shown: fn(Diagnostic) -> Diagnostic) -> Result<Value, Stop> {
     let refused = |message: String| Stop::from(Error::field(flag, message));
     let text = String::from_utf8(bytes).map_err(|_| refused(format!("{name} is not UTF-8 text")))?;
     if text.trim().is_empty() {
         return Err(refused(format!("{name} is empty")));
     }
-    let value =
-        serde_json::from_str(&text).map_err(|error| refused(Diagnostic::not_json(name, &text, &error).render()))?;
+    let value = serde_json::from_str(&text)
+        .map_err(|error| refused(shown(Diagnostic::not_json(name, &text, &error)).render()))?;
     match Diagnostic::key_twice(name, &text) {
-        Some(found) => Err(refused(found.render())),
+        Some(found) => Err(refused(shown(found).render())),
         None => Ok(value),
     }
 }
@@ -168,10 +173,10 @@ mod tests {
             ("{\"user\": {'id': 1}}", "standard input:1:11"),
             ("{\"a\": 1, \"a\": 2}", "\"a\" stands here twice"),
         ] {
-            let (reason, field, message) = refused(json("--input", &name, text.into()).unwrap_err());
+            let (reason, field, message) = refused(json("--input", &name, text.into(), |found| found).unwrap_err());
             assert_eq!((reason.as_str(), field.as_str()), ("INVALID_FIELD", "--input"));
             assert!(message.contains(says), "{message}");
         }
-        assert_eq!(json("--input", &name, b"[{\"a\": 1}, {\"a\": 2}]".into()).unwrap()[1]["a"], 2);
+        assert_eq!(json("--input", &name, b"[{\"a\": 1}, {\"a\": 2}]".into(), |found| found).unwrap()[1]["a"], 2);
     }
 }

@@ -49,12 +49,14 @@ pub(crate) const LESSONS: &[Lesson] = &[
     lesson(
         "test",
         "Compiles in a child process and runs in the same sandbox, with the same limits and checks, as an executor. Without --input \
-         it runs the cases of tests/*.json, and exits 1 where one fails.",
+         it runs the cases of tests/*.json, and exits 1 where one fails. No server is ever asked: what fetch is answered, and the values of \
+         secrets, are in the case, or in the files of --http and --secrets. Counters and kv are in memory, and empty when a case or an input begins.",
         &[
             "sluice test my-action",
             "sluice test my-action --watch",
             "sluice test my-action --coverage",
             "sluice test my-action --input input.json --trigger post-login --config config.json",
+            "sluice test my-action --input input.json --secrets secrets.json --http http.json",
         ],
         "without --input `{cases: [{name, passed, expected, got, file, step, differences: [{pointer, expected, got}], refused, cpu_us, \
          wall_us, memory_bytes, logs}], code_bytes, logs}`, with --coverage also `coverage: {lines, ran, files: [{file, lines, ran, missed}]}`; with --input R. With --watch a line for each time",

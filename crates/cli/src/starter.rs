@@ -14,6 +14,10 @@ pub(crate) enum Starter {
     GeoBlock,
     /// Lets in members of some organizations alone, and puts their role into the token
     OrganizationCheck,
+    /// Asks an API what a user is entitled to, and puts the answer into the tokens
+    HttpClaims,
+    /// Demands MFA of accounts that are in known breaches, or blocks them
+    BreachedAccount,
     /// Uses a package of npm, bundled by esbuild
     NpmBundle,
 }
@@ -57,6 +61,14 @@ const ORGANIZATION_CHECK: &[File] = files!(
     "organization-check": "action.toml", "schema.json", "src/index.ts", "src/memberships.ts", "tests/members.json",
     "tests/outsiders.json",
 );
+const HTTP_CLAIMS: &[File] = files!(
+    "http-claims": "action.toml", "schema.json", "src/index.ts", "src/cache.ts", "src/entitlements.ts", "tests/claims.json",
+    "tests/failures.json",
+);
+const BREACHED_ACCOUNT: &[File] = files!(
+    "breached-account": "action.toml", "schema.json", "src/index.ts", "src/digest.ts", "src/range.ts", "tests/addresses.json",
+    "tests/lookups.json",
+);
 const NPM_BUNDLE: &[File] = files!(
     "npm-bundle": "action.toml", "schema.json", "package.json", "README.md", "src/index.ts", "src/networks.ts",
     "tests/networks.json", "tsconfig.json",
@@ -70,6 +82,8 @@ pub(crate) fn files(starter: Starter, slug: &Slug) -> Vec<(&'static str, String)
         Starter::ProfileRedirect => (PROFILE_REDIRECT, &[TSCONFIG, TYPES, GITIGNORE]),
         Starter::GeoBlock => (GEO_BLOCK, &[TSCONFIG, TYPES, GITIGNORE]),
         Starter::OrganizationCheck => (ORGANIZATION_CHECK, &[TSCONFIG, TYPES, GITIGNORE]),
+        Starter::HttpClaims => (HTTP_CLAIMS, &[TSCONFIG, TYPES, GITIGNORE]),
+        Starter::BreachedAccount => (BREACHED_ACCOUNT, &[TSCONFIG, TYPES, GITIGNORE]),
         // It has two of them of its own.
         Starter::NpmBundle => (NPM_BUNDLE, &[TYPES, NPM_GITIGNORE]),
     };

@@ -1,18 +1,21 @@
 //! A trial: an unpublished package run on this machine, through the same compiler, sandbox and checks as a published one.
 //!
-//! What differs from an executor: the mode is `test`, what the host fills in says so, and redirects may lead to any https
-//! origin unless some are named, since no tenant is known that could allow them.
+//! What differs from an executor: the mode is `test`, what the host fills in says so, redirects may lead to any https origin
+//! unless some are named, since no tenant is known that could allow them, and no server is asked: what it would answer, and
+//! the values of secrets, are in the package's cases or in files.
 
 use crate::{stop::Stop, view::run::Run};
 use jiff::Timestamp;
 use sluice_compiler::{ChildOptions, CompileError, CountedLine, Package, compile_counting_in_child, compile_in_child};
 use sluice_control_plane::{
-    catalogue::{cases, refusal},
+    catalogue::{cases, ports::TestPorts, refusal},
     config::EngineConfig,
 };
 use sluice_model::{
-    CallerInput, Error, Failure, FailureReason, Invalid, LogLine, Object, Outcome, OutcomeKind, RunResult, Slug,
-    Trigger, emit,
+    CallerInput, Error, Failure, FailureReason, Grants, Invalid, LogLine, Object, Outcome, OutcomeKind, RunResult,
+    Slug, Trigger,
+    case::HttpAnswer,
+    emit,
     input::{ActionRef, Host},
     manifest::Provided,
     outcome::Decision,
@@ -20,8 +23,8 @@ use sluice_model::{
     schema,
     slot::{HostRules, SlotState},
 };
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, NoPorts, RunRequest, Snapshot};
-use std::{path::PathBuf, sync::Arc};
+use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// The attachment's id in a trial.
 const ID: &str = "test";
@@ -59,6 +62,22 @@ pub(crate) struct Attempt {
     pub(crate) input: CallerInput,
     /// What the clock says; `None` is the clock of this machine.
     pub(crate) now: Option<Timestamp>,
+    pub(crate) reach: Reach,
+}
+
+/// What a run finds beyond its memory. Counters and kv are in memory, and empty.
+#[derive(Clone, Default)]
+pub(crate) struct Reach {
+    /// Secrets, by name.
+    pub(crate) secrets: BTreeMap<String, String>,
+    /// What servers answer; `None` where nobody has said it.
+    pub(crate) http: Option<Vec<HttpAnswer>>,
+}
+
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reach").field("secrets", &self.secrets.len()).field("http", &self.http).finish()
+    }
 }
 
 impl Trial {
@@ -115,11 +134,15 @@ impl Trial {
         Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects, code_bytes, lines })
     }
 
-    /// Checks a config by the package's schema, and fills in its defaults. The error is every mistake.
+    /// Checks a config by the package's schema and where it names secrets, and fills in its defaults. The error is every
+    /// mistake.
     pub(crate) fn config(&self, config: &Object) -> Result<Object, Vec<Invalid>> {
         let filled = schema::validate(self.package.schema.as_ref(), &serde_json::Value::Object(config.clone()))?;
         match filled {
-            serde_json::Value::Object(config) => Ok(config),
+            serde_json::Value::Object(config) => {
+                Grants::of(&self.package.manifest).check_secret_names(&config)?;
+                Ok(config)
+            }
             // A schema's top level is an object.
             _ => Err(vec![Invalid::here("expected an object")]),
         }
@@ -149,7 +172,8 @@ impl Trial {
 
     /// Runs it once.
     pub(crate) async fn run(&self, attempt: Attempt) -> Run {
-        let Attempt { trigger, config, input: mut caller, now } = attempt;
+        let Attempt { trigger, config, input: mut caller, now, reach } = attempt;
+        let ports = TestPorts::of_flags(&self.package.manifest, &config, reach.secrets, reach.http).at(now);
         caller.drop_unusable_risk();
         let limits = self.package.manifest.limits;
         let action = ActionRef { slug: self.slug.clone(), version: self.version.clone() };
@@ -158,8 +182,8 @@ impl Trial {
         let mut slot = SlotState::new(trigger, input.state.clone(), input.context.token.as_ref());
         let (outcome, report) = match EncodedInput::new(&input) {
             Ok(input) => {
-                let report =
-                    self.engine.run(&self.snapshot, RunRequest { input, limits, now, ports: Arc::new(NoPorts) }).await;
+                let request = RunRequest { input, limits, now, ports: Arc::new(ports) };
+                let report = self.engine.run(&self.snapshot, request).await;
                 (report.outcome.clone().and_then(|outcome| self.judge(outcome, &mut slot)), Some(report))
             }
             Err(invalid) => (Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))), None),

@@ -9,6 +9,7 @@
 //!
 //! What is expected is matched as a subset ([`differences`]): an author writes down what matters.
 
+mod http;
 mod subset;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::{
 };
 use serde_json::Value;
 
+pub use http::{HttpAnswer, MAX_ANSWERS};
 pub use subset::{Difference, differences};
 
 /// The folder of the files in a package.
@@ -42,6 +44,8 @@ pub struct Case {
     pub config: Value,
     /// The secrets that the Action finds, by name.
     pub secrets: std::collections::BTreeMap<String, String>,
+    /// What servers answer, to all of its runs.
+    pub http: Vec<HttpAnswer>,
     /// The runs, in order: exactly one where the file has no `steps`.
     pub steps: Vec<Step>,
 }
@@ -139,7 +143,7 @@ pub fn pointer_to_run(text: &str, case: usize, step: usize) -> String {
 
 impl Decode for Case {
     fn decode(value: Value, path: Path<'_>) -> Result<Case, Invalid> {
-        const KEYS: &[&str] = &["config", "expect", "input", "name", "now", "secrets", "steps", "trigger"];
+        const KEYS: &[&str] = &["config", "expect", "http", "input", "name", "now", "secrets", "steps", "trigger"];
         let mut fields = Fields::new(value, &path, KEYS)?;
         let name: String = fields.required("name")?;
         if name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS {
@@ -148,6 +152,7 @@ impl Decode for Case {
         let trigger = fields.required("trigger")?;
         let config: Object = fields.or_default("config")?;
         let secrets = fields.or_default("secrets")?;
+        let http = fields.raw("http").map(|answers| http::answers(answers, path.key("http"))).transpose()?;
         let single = (fields.raw("input"), fields.optional("now")?, fields.optional("expect")?);
         let steps = match (fields.optional::<Vec<Step>>("steps")?, single) {
             (None, (Some(input), now, Some(expect))) => {
@@ -167,7 +172,7 @@ impl Decode for Case {
                     .invalid("each step has its own input, now and expect; none stand beside steps"));
             }
         };
-        Ok(Case { name, trigger, config: Value::Object(config), secrets, steps })
+        Ok(Case { name, trigger, config: Value::Object(config), secrets, http: http.unwrap_or_default(), steps })
     }
 }
 

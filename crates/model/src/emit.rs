@@ -1,14 +1,14 @@
 //! Emits: where an event may go.
 //!
-//! A version declares its hosts and secrets. A build whose manifest takes neither has none that could be declared, so every
-//! emit of it is `capability_denied`, naming what is missing.
+//! This build does not deliver events: every emit of it is `capability_denied`, naming what it would have gone to, rather than
+//! lost in silence.
 
 use crate::{Failure, FailureReason, Outcome};
 
-/// Checks that every target of an outcome's emits is one that the version declares.
+/// Checks that every target of an outcome's emits is one that can be sent to.
 pub fn check_declared(outcome: &Outcome) -> Result<(), Failure> {
     for (i, emit) in outcome.emit.iter().enumerate() {
-        // The first will do: none can be declared.
+        // The first will do.
         if let Some(target) = emit.to.first() {
             let what = match (&target.url, &target.url_secret) {
                 (Some(url), _) => {
@@ -18,7 +18,7 @@ pub fn check_declared(outcome: &Outcome) -> Result<(), Failure> {
                 (None, Some(secret)) => format!("the secret {secret}"),
                 (None, None) => "the place".to_owned(),
             };
-            let message = format!("emit[{i}].to[0]: {what} is not declared by the version");
+            let message = format!("emit[{i}].to[0]: {what} cannot be sent to: this build does not deliver events");
             return Err(Failure::new(FailureReason::CapabilityDenied, message));
         }
     }
@@ -31,7 +31,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_emit_names_what_is_not_declared() {
+    fn an_emit_names_what_it_cannot_be_sent_to() {
         for (target, says) in [
             (json!({"url": "https://hooks.example.com/x"}), "the host hooks.example.com"),
             (json!({"url": "nonsense"}), "the host of this URL"),

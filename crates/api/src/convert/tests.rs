@@ -8,6 +8,7 @@ use sluice_model::{
     LogLine, OnFailure, Outcome, OutcomeKind, RunResult, Skipped, Slot, Slug, Trigger,
     audit::{AuditFailure, AuditRun},
     claim::ClaimToken,
+    http::{HttpAttempt, HttpFailure},
     manifest::Capability,
     outcome::{BlockError, Factor, OnNonInteractive, OnUnenrolled, RedirectMode},
     slot::{DecidedBy, Lost, LostKind, MergedClaim, Pending, PendingMfa, PendingRedirect, SlotAnswer},
@@ -148,6 +149,11 @@ fn audit() -> AuditRecord {
             }],
             annotations: object(json!({ "a": 1, "b": true })),
             risk_unusable: true,
+            fetches: vec![
+                HttpAttempt { host: "a.example".to_owned(), status: Some(204), failure: None, duration_us: 1_500 },
+                HttpAttempt { host: String::new(), status: None, failure: Some(HttpFailure::TimedOut), duration_us: 9 },
+            ],
+            counters_fallback: true,
         }),
         ..AuditRecord::new("2026-01-31T12:00:00Z".parse().unwrap(), AuditKind::ActionExecuted, name("acme"), "engine")
     }

@@ -5,7 +5,7 @@ use crate::{
     file,
     screen::Screen,
     stop::Stop,
-    trial::{Attempt, Redirects, Trial},
+    trial::{Attempt, Reach, Redirects, Trial},
     view::{
         case::{CaseResult, Cases},
         coverage::Coverage,
@@ -15,10 +15,10 @@ use crate::{
 use jiff::Timestamp;
 use serde_json::Value;
 use sluice_control_plane::catalogue::cases;
-use sluice_model::{Error, Invalid, Trigger, redirect::Origin};
+use sluice_model::{Error, Invalid, Manifest, Trigger, case::HttpAnswer, redirect::Origin};
 use sluice_sandbox::Engine;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -36,6 +36,13 @@ pub(crate) struct Args {
     /// A JSON file with a config, for --input; - is standard input
     #[arg(long, value_name = "FILE", requires = "input")]
     config: Option<PathBuf>,
+    /// A JSON file with secrets, {"NAME": "value"}, for --input; - is standard input
+    #[arg(long, value_name = "FILE", requires = "input")]
+    secrets: Option<PathBuf>,
+    /// A JSON file with what servers answer, a list as the http of a case, for --input; - is standard input. Without it every
+    /// fetch fails: no server is ever asked
+    #[arg(long, value_name = "FILE", requires = "input")]
+    http: Option<PathBuf>,
     /// What the clock says, for --input: a time such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", requires = "input", value_parser = now)]
     now: Option<Timestamp>,
@@ -78,7 +85,13 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
 
 /// Refuses what would be read from standard input twice: the second reading would find nothing.
 fn check_standard_input(args: &Args) -> Result<(), Stop> {
-    let all = [("PACKAGE", Some(&args.package)), ("--input", args.input.as_ref()), ("--config", args.config.as_ref())];
+    let all = [
+        ("PACKAGE", Some(&args.package)),
+        ("--input", args.input.as_ref()),
+        ("--config", args.config.as_ref()),
+        ("--secrets", args.secrets.as_ref()),
+        ("--http", args.http.as_ref()),
+    ];
     let mut read = all.into_iter().filter(|(_, path)| path.is_some_and(|path| file::is_standard_input(path)));
     match (read.next(), read.next()) {
         (Some((first, _)), Some((second, _))) => {
@@ -117,8 +130,35 @@ async fn once(args: &Args, engine: &mut Option<Engine>, screen: &Screen) -> Resu
     trial.check_trigger(trigger)?;
     let config = trial.config(&file::read_config(args.config.as_deref())?).map_err(|found| invalid_config(&found))?;
     let input = execute::check_input(input, trigger)?;
-    screen.show(&trial.run(Attempt { trigger, config, input, now: args.now }).await);
+    let secrets = args.secrets.as_deref().map(|path| read_secrets(path, &trial.package.manifest)).transpose()?;
+    let http = args.http.as_deref().map(read_answers).transpose()?;
+    let reach = Reach { secrets: secrets.unwrap_or_default(), http };
+    screen.show(&trial.run(Attempt { trigger, config, input, now: args.now, reach }).await);
     Ok(())
+}
+
+/// Reads the file of `--secrets`. No message repeats what may be a value.
+fn read_secrets(path: &Path, manifest: &Manifest) -> Result<BTreeMap<String, String>, Stop> {
+    let Value::Object(read) = file::read_secret_json("--secrets", path)? else {
+        return Err(Error::field("secrets", "expected a JSON object: {\"NAME\": \"value\"}").into());
+    };
+    let mut secrets = BTreeMap::new();
+    for (name, value) in read {
+        let refused = |message: &str| Err(Error::field(format!("secrets/{name}"), message).into());
+        // Where the config names secrets, any may be one.
+        if manifest.secrets_from_config.is_empty() && !manifest.secrets.contains(&name) {
+            return refused("is not among the secrets of action.toml");
+        }
+        let Value::String(value) = value else { return refused("expected a string") };
+        secrets.insert(name, value);
+    }
+    Ok(secrets)
+}
+
+/// Reads the file of `--http`.
+fn read_answers(path: &Path) -> Result<Vec<HttpAnswer>, Stop> {
+    let answers = HttpAnswer::list_from_json(file::read_json("--http", path)?);
+    answers.map_err(|invalid| Error::invalid("http", invalid).into())
 }
 
 /// The trigger that is asked for, or else the one that the input names, or the only one that the package is made for.
@@ -189,6 +229,7 @@ mod tests {
         for (line, field, says) in [
             ("sluice test dir --input - --config -", "--config", "--input"),
             ("sluice test - --input -", "--input", "PACKAGE"),
+            ("sluice test dir --input x --secrets - --http -", "--http", "--secrets"),
             ("sluice test - --watch", "--watch", "PACKAGE"),
             ("sluice test dir --input - --watch", "--watch", "--input"),
         ] {

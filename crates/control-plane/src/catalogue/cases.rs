@@ -3,8 +3,10 @@
 //! A case sees what a sign-in would: its config is checked and filled in, what it leaves in the state of one step is there
 //! in the next, and what it answers is held against the trigger, the declared outcomes and the reserved claims. Where
 //! redirects may lead is the tenant's choice and not the package's, so here any https origin will do. One on localhost by
-//! http is refused, as it is by an executor whose operator has not set `redirect.http_localhost`.
+//! http is refused, as it is by an executor whose operator has not set `redirect.http_localhost`. What it reaches beyond its
+//! memory is what the case brings ([`TestPorts`]): no server is asked.
 
+use super::ports::{self, TestPorts};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,8 +16,8 @@ use sluice_model::input::{ActionRef, CallerInput, Host};
 use sluice_model::outcome::Decision;
 use sluice_model::redirect::{self, Origin};
 use sluice_model::slot::{HostRules, SlotState};
-use sluice_model::{Diagnostic, Failure, FailureReason, Invalid, LogLine, Object, Outcome, schema};
-use sluice_sandbox::{EncodedInput, Engine, NoPorts, RunRequest, Snapshot};
+use sluice_model::{Diagnostic, Failure, FailureReason, Grants, Invalid, LogLine, Object, Outcome, schema};
+use sluice_sandbox::{EncodedInput, Engine, RunRequest, Snapshot};
 use std::sync::Arc;
 
 /// The most differences of a case that are told.
@@ -44,6 +46,8 @@ pub struct CaseResult {
     pub logs: Vec<LogLine>,
     /// Which of the file's cases it is, from 0.
     pub index: usize,
+    /// Whether it ended as `unavailable` because the case brings no value for a secret.
+    pub lacks_a_secret: bool,
 }
 
 /// What runs take.
@@ -84,21 +88,28 @@ impl CaseResult {
     }
 }
 
-/// What no run could make right: configs and inputs of cases that the Action can never be given. Told with their places, before
-/// anything is run.
+/// What no run could make right: configs and inputs of cases that the Action can never be given, and answers of servers that it
+/// may not ask. Told with their places, before anything is run.
 pub fn mistakes(package: &Package) -> Vec<Diagnostic> {
+    let grants = Grants::of(&package.manifest);
     let mut found = Vec::new();
     for (file, cases) in &package.cases {
         let text = package.files.get(file).map_or("", String::as_str);
         for (index, case) in cases.iter().enumerate() {
             let mut mistake = |invalid: Invalid, under: &str| {
-                found.push(Diagnostic::in_json("test_case", file.as_str(), text, invalid.under(under)));
+                // What stands where a secret's name belongs may be its value.
+                let is_secret = grants.secrets_from_config.contains(&invalid.pointer);
+                let told = Diagnostic::in_json("test_case", file.as_str(), text, invalid.under(under));
+                let excerpt = if is_secret { None } else { told.excerpt.clone() };
+                found.push(Diagnostic { excerpt, ..told });
             };
             let run = |step| case::pointer_to_run(text, index, step);
-            if let Err(refused) = schema::validate(package.schema.as_ref(), &case.config) {
-                let config = format!("{}/config", run(0).trim_end_matches("/steps/0"));
-                refused.into_iter().for_each(|invalid| mistake(invalid, &config));
-            }
+            let here = run(0).trim_end_matches("/steps/0").to_owned();
+            let (wrong, under) = match config(package, case) {
+                Ok(config) => (undeclared(&grants, &config, case), here),
+                Err(refused) => (refused, format!("{here}/config")),
+            };
+            wrong.into_iter().for_each(|invalid| mistake(invalid, &under));
             for (number, step) in case.steps.iter().enumerate() {
                 if let Err(invalid) = CallerInput::from_json(step.input.clone(), case.trigger) {
                     mistake(invalid, &format!("{}/input", run(number)));
@@ -107,6 +118,32 @@ pub fn mistakes(package: &Package) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// A case's config, checked by the schema and where it names secrets, with its defaults. The error is every mistake.
+fn config(package: &Package, case: &Case) -> Result<Object, Vec<Invalid>> {
+    let config = match schema::validate(package.schema.as_ref(), &case.config)? {
+        Value::Object(config) => config,
+        // A schema's top level is an object.
+        _ => Object::new(),
+    };
+    Grants::of(&package.manifest).check_secret_names(&config)?;
+    Ok(config)
+}
+
+/// Answers of servers that the Action may not ask: nothing is ever answered by them.
+fn undeclared(grants: &Grants, config: &Object, case: &Case) -> Vec<Invalid> {
+    if case.http.is_empty() {
+        return Vec::new();
+    }
+    let hosts = ports::hosts(grants, config, &case.secrets);
+    let answers = case.http.iter().enumerate();
+    let wrong = answers.filter_map(|(index, answer)| {
+        let host = answer.url.host_str().unwrap_or_default();
+        let may_be_asked = hosts.iter().any(|pattern| pattern.matches(host));
+        (!may_be_asked).then(|| Invalid::at(format!("/http/{index}/url"), grants.host_denied(host)))
+    });
+    wrong.collect()
 }
 
 /// Runs all cases of a package, one after the other, in the order of the files.
@@ -138,19 +175,21 @@ pub async fn run_case(
         spent: Spent::default(),
         logs: Vec::new(),
         index: 0,
+        lacks_a_secret: false,
     };
-    let config = match schema::validate(package.schema.as_ref(), &case.config) {
-        Ok(Value::Object(config)) => config,
-        Ok(_) => Object::new(),
+    let config = match config(package, case) {
+        Ok(config) => config,
         Err(found) => {
             let mistakes: Vec<String> = found.into_iter().map(|wrong| wrong.under("/config").to_string()).collect();
             result.refused = Some(mistakes.join("; "));
             return result;
         }
     };
+    let ports = TestPorts::of_case(&package.manifest, &config, case);
+    let running = Running { engine, package, snapshot, case, config, ports };
     let mut state = Object::new();
     for (index, step) in case.steps.iter().enumerate() {
-        match run_step(engine, package, snapshot, case, step, &config, &mut state).await {
+        match running.step(step, &mut state).await {
             Ok((got, spent, logs)) => {
                 result.differences = step.expect.differences(&got);
                 result.got = got;
@@ -166,49 +205,57 @@ pub async fn run_case(
             break;
         }
     }
+    result.lacks_a_secret = running.ports.lacked_a_secret();
     result
 }
 
-async fn run_step(
-    engine: &Engine,
-    package: &Package,
-    snapshot: &Arc<Snapshot>,
-    case: &Case,
-    step: &Step,
-    config: &Object,
-    state: &mut Object,
-) -> Result<(Value, Spent, Vec<LogLine>), String> {
-    let mut caller =
-        CallerInput::from_json(step.input.clone(), case.trigger).map_err(|wrong| wrong.under("/input").to_string())?;
-    // What an earlier step left, unless the step brings its own.
-    if caller.state.is_empty() {
-        caller.state = state.clone();
+/// A case that is run.
+struct Running<'a> {
+    engine: &'a Engine,
+    package: &'a Package,
+    snapshot: &'a Arc<Snapshot>,
+    case: &'a Case,
+    /// With its defaults.
+    config: Object,
+    ports: TestPorts,
+}
+
+impl Running<'_> {
+    async fn step(&self, step: &Step, state: &mut Object) -> Result<(Value, Spent, Vec<LogLine>), String> {
+        let Running { engine, package, snapshot, case, config, ports } = self;
+        let mut caller = CallerInput::from_json(step.input.clone(), case.trigger)
+            .map_err(|wrong| wrong.under("/input").to_string())?;
+        // What an earlier step left, unless the step brings its own.
+        if caller.state.is_empty() {
+            caller.state = state.clone();
+        }
+        caller.drop_unusable_risk();
+        let mut slot = SlotState::new(case.trigger, caller.state.clone(), caller.token.as_ref());
+        let limits = package.manifest.limits;
+        let version = package.manifest.version.as_ref().map_or_else(|| "0.0.0-test".to_owned(), ToString::to_string);
+        let action = ActionRef { slug: package.manifest.slug.clone(), version };
+        let now = step.now.unwrap_or_else(Timestamp::now);
+        let input = Host::test(action, config.clone(), now, u64::from(limits.wall_ms)).input(case.trigger, caller);
+        let input = EncodedInput::new(&input).map_err(|wrong| wrong.under("/input").to_string())?;
+        let request = RunRequest { input, limits, now: step.now, ports: Arc::new(ports.at(step.now)) };
+        let report = engine.run(snapshot, request).await;
+        let spent = Spent { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
+        let logs = snapshot.in_the_authors_places(report.logs);
+        let outcome = report.outcome.and_then(|outcome| {
+            let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
+            let rules = HostRules { redirect_origins: &origins, http_localhost: false };
+            let declared = package.manifest.outcomes.as_deref();
+            sluice_model::emit::check_declared(&outcome)?;
+            slot.apply(TEST, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
+            Ok(outcome)
+        });
+        *state = slot.finish().state;
+        let got = match outcome {
+            Ok(outcome) => json!({ "outcome": outcome, "failure": null }),
+            Err(failure) => json!({ "outcome": null, "failure": shown(&failure) }),
+        };
+        Ok((got, spent, logs))
     }
-    caller.drop_unusable_risk();
-    let mut slot = SlotState::new(case.trigger, caller.state.clone(), caller.token.as_ref());
-    let limits = package.manifest.limits;
-    let version = package.manifest.version.as_ref().map_or_else(|| "0.0.0-test".to_owned(), ToString::to_string);
-    let action = ActionRef { slug: package.manifest.slug.clone(), version };
-    let now = step.now.unwrap_or_else(Timestamp::now);
-    let input = Host::test(action, config.clone(), now, u64::from(limits.wall_ms)).input(case.trigger, caller);
-    let input = EncodedInput::new(&input).map_err(|wrong| wrong.under("/input").to_string())?;
-    let report = engine.run(snapshot, RunRequest { input, limits, now: step.now, ports: Arc::new(NoPorts) }).await;
-    let spent = Spent { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
-    let logs = snapshot.in_the_authors_places(report.logs);
-    let outcome = report.outcome.and_then(|outcome| {
-        let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
-        let rules = HostRules { redirect_origins: &origins, http_localhost: false };
-        let declared = package.manifest.outcomes.as_deref();
-        sluice_model::emit::check_declared(&outcome)?;
-        slot.apply(TEST, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
-        Ok(outcome)
-    });
-    *state = slot.finish().state;
-    let got = match outcome {
-        Ok(outcome) => json!({ "outcome": outcome, "failure": null }),
-        Err(failure) => json!({ "outcome": null, "failure": shown(&failure) }),
-    };
-    Ok((got, spent, logs))
 }
 
 /// Stacks differ from build to build; a case that names one would be worth nothing.
@@ -223,9 +270,10 @@ fn origin_of(outcome: &Outcome) -> Option<Origin> {
     Origin::parse(&url.origin().ascii_serialization()).ok()
 }
 
-/// The failure of a case that says nothing about the package: the sandbox itself could not work.
+/// The failure of a case that says nothing about the package: the sandbox itself could not work. A secret that the case does
+/// not bring is the case's.
 pub(super) fn platform_fault(result: &CaseResult) -> bool {
     let reason = result.got.pointer("/failure/reason").and_then(Value::as_str);
     let faults = [FailureReason::Internal, FailureReason::Unavailable];
-    !result.passed() && faults.iter().any(|fault| reason == Some(fault.as_str()))
+    !result.passed() && !result.lacks_a_secret && faults.iter().any(|fault| reason == Some(fault.as_str()))
 }

@@ -8,6 +8,7 @@ pub mod cases;
 mod delete;
 mod mark;
 mod number;
+pub mod ports;
 mod publish;
 pub mod refusal;
 

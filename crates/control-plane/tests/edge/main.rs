@@ -17,6 +17,7 @@ mod mutations;
 mod packages;
 mod past;
 mod publish;
+mod reach;
 mod requests;
 mod restart;
 mod scale;

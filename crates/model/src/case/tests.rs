@@ -12,12 +12,15 @@ fn only(text: &str) -> String {
 #[test]
 fn a_case_is_one_run() {
     let text = r#"{"name": "blocks", "trigger": "post-login", "config": {"a": 1}, "secrets": {"K": "v"},
+        "http": [{"url": "https://a.example/", "json": 7}, {"method": "POST", "url": "https://a.example/", "failure": "timed_out"}],
         "input": {"user": null}, "now": "2026-01-31T12:00:00Z", "expect": {"outcome": {"kind": "block"}}}"#;
     let cases = Case::parse("tests/a.json", text).unwrap();
     assert_eq!(cases.len(), 1);
     assert_eq!((cases[0].name.as_str(), cases[0].trigger), ("blocks", Trigger::PostLogin));
     assert_eq!(cases[0].config, json!({"a": 1}));
     assert_eq!(cases[0].secrets["K"], "v");
+    let methods: Vec<(&str, bool)> = cases[0].http.iter().map(|a| (a.method.as_str(), a.answer.is_ok())).collect();
+    assert_eq!(methods, [("GET", true), ("POST", false)]);
     assert_eq!(cases[0].steps.len(), 1);
     assert_eq!(cases[0].steps[0].now, Some("2026-01-31T12:00:00Z".parse().unwrap()));
     assert_eq!(cases[0].steps[0].expect, Expectation::Outcome(json!({"kind": "block"})));
@@ -66,6 +69,11 @@ fn mistakes_have_a_place_and_a_pointer() {
             "/now: expected an RFC 3339 time",
         ),
         (r#"{"name": "a", "trigger": "pre-login", "secrets": {"K": 1}}"#, "/secrets/K: expected a string"),
+        (r#"{"name": "a", "trigger": "pre-login", "http": {}}"#, "/http: expected a list of answers, got an object"),
+        (
+            r#"{"name": "a", "trigger": "pre-login", "http": [{"url": "https://a.example/", "status": 99}]}"#,
+            "/http/0/status: expected a status from 200 to 599",
+        ),
     ] {
         let found = only(text);
         assert!(found.contains(says), "{text}: {found}");
