@@ -21,7 +21,7 @@ use sluice_tests::{
     redis::Redis,
     rounds,
     third_party::{HOST, TOGETHER, ThirdParty},
-    trail, until,
+    until,
 };
 use std::time::{Duration, Instant};
 use tempfile::TempDir;

@@ -87,6 +87,12 @@ async fn restored(from: &Path) -> TempDir {
     folder
 }
 
+/// The key of secrets is in no export: whoever restores brings it along. The names of counters are made by it, too.
+fn bring_key(from: &Path, to: &Path) {
+    fs::create_dir_all(to.join("keys")).unwrap();
+    fs::copy(from.join("keys/secrets.key"), to.join("keys/secrets.key")).unwrap();
+}
+
 fn program(verb: &str, data: &Path, flag: &str, file: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.arg(verb).arg("--data").arg(data).arg(flag).arg(file);
@@ -111,6 +117,7 @@ async fn a_restored_control_plane_holds_what_was_exported_and_goes_on() {
 
     let folder = TempDir::new().unwrap();
     assert_eq!(restore(&folder.path().join("data"), &one).await.unwrap(), contents);
+    bring_key(&plane.data(), &folder.path().join("data"));
     let again = Plane::on(folder, PlaneConfig::default()).await;
     assert_eq!(seen(&again).await, expected);
     // The etag that somebody has seen stands, numbers go on, and the old one still works as well.
@@ -267,6 +274,7 @@ async fn the_program_exports_and_restores_and_refuses_in_one_line_while_a_server
     assert!(done.status.success(), "{}", told(&done));
     let folder = TempDir::new().unwrap();
     fs::rename(&place, folder.path().join("data")).unwrap();
+    bring_key(&plane.data(), &folder.path().join("data"));
     assert_eq!(seen(&Plane::on(folder, PlaneConfig::default()).await).await, expected);
     let help = Command::new(PROGRAM).args(["export", "--help"]).output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -337,6 +345,7 @@ async fn an_export_or_a_restore_that_is_killed_is_there_whole_or_not_at_all() {
         }
         export(&place, &files.path().join(format!("again-{round}"))).await.unwrap();
     }
+    bring_key(&plane.data(), &folder.path().join("data"));
     eprintln!("{exports} of 25 exports were ended in time, {cut_short} of 25 restores were cut short");
     assert_eq!(seen(&Plane::on(folder, PlaneConfig::default()).await).await, expected);
 }
