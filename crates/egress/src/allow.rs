@@ -1,11 +1,9 @@
 //! What a connection may go to: public addresses by https on the usual ports, and what the operator's allow list names.
 
 use crate::{address, config::AllowEntry, target::Scheme};
-use sluice_model::http::HostPattern;
+use sluice_model::http::{HostPattern, USUAL_PORTS};
 use std::net::IpAddr;
 
-/// The ports that need no entry.
-const USUAL_PORTS: [u16; 2] = [443, 8443];
 /// The port of plain http.
 const HTTP_PORT: u16 = 80;
 

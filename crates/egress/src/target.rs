@@ -3,7 +3,7 @@
 
 use crate::allow::AllowList;
 use http::{HeaderValue, Uri};
-use sluice_model::http::{HostPattern, HttpError, HttpFailure, MAX_URL_BYTES};
+use sluice_model::http::{HostPattern, HttpError, HttpFailure, check_words};
 use url::Url;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,16 +40,7 @@ impl Target {
             "http" => Scheme::Http,
             _ => return Err(refused("a URL must begin with https://".to_owned())),
         };
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(refused("a URL must name a host".to_owned()));
-        };
-        if url.as_str().len() > MAX_URL_BYTES {
-            let shown: String = host.chars().take(100).collect();
-            return Err(refused(format!("{shown}: the URL is over {MAX_URL_BYTES} bytes")));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused(format!("{host}: a URL must not carry a user name or a password")));
-        }
+        let (host, port) = check_words(url)?;
         if !hosts.iter().any(|pattern| pattern.matches(host)) {
             let message = format!("{host} is not among the hosts that this version declares");
             return Err(HttpError::new(HttpFailure::HostNotDeclared, message));

@@ -9,14 +9,13 @@ mod metrics;
 use crate::{config::ExecutorConfig, secrets::Readable, state::plan::AttachmentPlan};
 use metrics::Fetches;
 use opentelemetry::metrics::Meter;
-use semver::Version;
 use sluice_counters::{
     Answered, Backend, BackendError, CallId, FallbackConfig, KeyMaker, Memory, MemoryConfig, Redis, RedisConfig,
     Shared, Terms, WithFallback,
 };
 use sluice_egress::{Attempts, Caller, Egress};
 use sluice_model::{
-    Grants, Slug,
+    Attachment, AttachmentId, FlowRevision, Grants, Object, Slug,
     counter::{CounterScope, KvSet, Take, Taken},
     http::{HostPattern, HttpAttempt, HttpFailure, HttpRequest, HttpResponse},
     manifest::Capability,
@@ -37,7 +36,6 @@ use tokio::time::Instant;
 const MAX_ATTEMPTS: usize = 60;
 
 /// What all runs of this process share.
-#[derive(Clone)]
 pub(crate) struct Reach {
     egress: Egress,
     counters: Arc<dyn Backend>,
@@ -58,7 +56,7 @@ impl Reach {
     ///
     /// # Errors
     /// The setting that is at fault, and what it takes.
-    pub(crate) fn new(config: &ExecutorConfig, executors: Arc<AtomicU32>) -> Result<Reach, String> {
+    pub(crate) fn new(config: &ExecutorConfig, executors: Arc<AtomicU32>) -> Result<Arc<Reach>, String> {
         let egress = Egress::new(&config.egress.0).map_err(|error| error.to_string())?;
         let counters = &config.counters;
         let memory = Arc::new(Memory::new(MemoryConfig { max_bytes: counters.memory_bytes }));
@@ -76,32 +74,25 @@ impl Reach {
                 (both.clone(), Some(both))
             }
         };
-        Ok(Reach { egress, counters: backend, memory, fallback, fetches: Arc::default(), nothing: Arc::new(NoPorts) })
+        let (fetches, nothing) = (Arc::default(), Arc::new(NoPorts));
+        Ok(Arc::new(Reach { egress, counters: backend, memory, fallback, fetches, nothing }))
     }
 
     /// Shows what there is to measure.
-    pub(crate) fn show(&self, meter: &Meter) {
+    pub(crate) fn show(self: &Arc<Reach>, meter: &Meter) {
         metrics::show(self, meter);
     }
 
     /// The ports of one run.
-    pub(crate) fn ports(&self, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
-        let Run { attachment, tenant, flow, execution, secrets, keys, deadline } = run;
-        let Some(reached) = &trace.0 else { return self.nothing.clone() };
+    pub(crate) fn ports(self: &Arc<Reach>, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
+        let Run { attachment, execution, secrets, keys, deadline } = run;
+        let (Some(granted), Some(reached)) = (&attachment.granted, &trace.0) else { return self.nothing.clone() };
         Arc::new(RunPorts {
             reach: self.clone(),
-            caller: Arc::new(Caller {
-                tenant: tenant.clone(),
-                slug: attachment.slug.clone(),
-                version: Version::clone(&attachment.exact),
-            }),
-            hosts: hosts(attachment, &secrets),
-            declared: attachment.secrets.clone(),
+            hosts: granted.hosts(&secrets),
+            granted: granted.clone(),
             secrets,
             keys,
-            grants: attachment.grants.clone(),
-            flow: flow.clone(),
-            attachment: attachment.id.clone(),
             execution: execution.map(str::to_owned),
             deadline,
             reached: reached.clone(),
@@ -109,24 +100,63 @@ impl Reach {
     }
 }
 
-/// The hosts that an attachment may send to: those of its plan, and those of URLs that are in secrets.
-fn hosts(attachment: &AttachmentPlan, secrets: &Readable) -> Arc<[HostPattern]> {
-    if attachment.hosts_in_secrets.is_empty() {
-        return attachment.hosts.clone();
+/// What an attachment may reach, looked up when its flow revision is planned.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    grants: Arc<Grants>,
+    caller: Caller,
+    flow: Slug,
+    attachment: AttachmentId,
+    /// The names of the secrets that it may read.
+    pub(crate) secrets: Vec<String>,
+    /// The hosts that it may send to, those of URLs in its config among them.
+    hosts: Arc<[HostPattern]>,
+    /// Secrets that hold URLs whose hosts it may send to.
+    hosts_in_secrets: Vec<String>,
+}
+
+impl Granted {
+    /// By what the version declares and the config, which has its defaults, adds; none where nothing is declared.
+    pub(crate) fn of(
+        revision: &FlowRevision,
+        attachment: &Attachment,
+        grants: &Arc<Grants>,
+        config: &Object,
+    ) -> Option<Arc<Granted>> {
+        (!grants.is_empty()).then(|| {
+            Arc::new(Granted {
+                caller: Caller {
+                    tenant: revision.tenant.clone(),
+                    slug: attachment.slug.clone(),
+                    version: attachment.version.clone(),
+                },
+                flow: revision.flow.clone(),
+                attachment: attachment.id.clone(),
+                secrets: grants.secrets_with(config).into_iter().collect(),
+                hosts: grants.hosts_with(config).into(),
+                hosts_in_secrets: grants.hosts_in_secrets(config),
+                grants: Arc::clone(grants),
+            })
+        })
     }
-    let in_secrets = attachment.hosts_in_secrets.iter().filter_map(|name| {
-        let url = url::Url::parse(secrets.get(name)?.expose()).ok()?;
-        HostPattern::of_url(&url)
-    });
-    attachment.hosts.iter().cloned().chain(in_secrets).collect()
+
+    /// The hosts that a run may send to which may read these secrets.
+    fn hosts(&self, secrets: &Readable) -> Arc<[HostPattern]> {
+        if self.hosts_in_secrets.is_empty() {
+            return self.hosts.clone();
+        }
+        let in_secrets = self.hosts_in_secrets.iter().filter_map(|name| {
+            let url = url::Url::parse(secrets.get(name)?.expose()).ok()?;
+            HostPattern::of_url(&url)
+        });
+        self.hosts.iter().cloned().chain(in_secrets).collect()
+    }
 }
 
 /// One run.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) attachment: &'a AttachmentPlan,
-    pub(crate) tenant: &'a Slug,
-    pub(crate) flow: &'a Slug,
     /// The execution's id where the caller sent it: only then the same call can come again.
     pub(crate) execution: Option<&'a str>,
     /// The secrets that it may read and that are set.
@@ -150,7 +180,7 @@ struct Reached {
 impl Trace {
     /// For a run of an attachment.
     pub(crate) fn of(attachment: &AttachmentPlan) -> Trace {
-        Trace((!attachment.grants.is_empty()).then(Arc::default))
+        Trace(attachment.granted.as_ref().map(|_| Arc::default()))
     }
 
     /// Takes the attempts that have ended; those of a run that is gone all have.
@@ -168,15 +198,11 @@ impl Trace {
 
 /// See the [module](self).
 struct RunPorts {
-    reach: Reach,
-    caller: Arc<Caller>,
+    reach: Arc<Reach>,
+    granted: Arc<Granted>,
     hosts: Arc<[HostPattern]>,
-    declared: Arc<[String]>,
-    grants: Arc<Grants>,
     secrets: Readable,
     keys: Option<Arc<KeyMaker>>,
-    flow: Slug,
-    attachment: String,
     execution: Option<String>,
     deadline: Instant,
     reached: Arc<Reached>,
@@ -184,7 +210,7 @@ struct RunPorts {
 
 impl fmt::Debug for RunPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunPorts").field("attachment", &self.attachment).finish_non_exhaustive()
+        f.debug_struct("RunPorts").field("attachment", &self.granted.attachment).finish_non_exhaustive()
     }
 }
 
@@ -195,8 +221,8 @@ fn refused<T: Send + 'static>(refusal: Refusal) -> Answer<T> {
 impl RunPorts {
     /// Where the keys of counters and kv come from.
     fn keys(&self, capability: Capability) -> Result<&Arc<KeyMaker>, Refusal> {
-        if !self.grants.allows(capability) {
-            return Err(Refusal::Denied(self.grants.capability_denied(capability)));
+        if !self.granted.grants.allows(capability) {
+            return Err(Refusal::Denied(self.granted.grants.capability_denied(capability)));
         }
         self.keys.as_ref().ok_or_else(|| {
             Refusal::Unavailable(format!("{capability}: the control plane has sent no key for the tenant's keys"))
@@ -217,15 +243,14 @@ fn away(error: BackendError) -> Refusal {
 
 impl Ports for RunPorts {
     fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
-        let (egress, caller, hosts) = (self.reach.egress.clone(), self.caller.clone(), self.hosts.clone());
+        let (egress, granted, hosts) = (self.reach.egress.clone(), self.granted.clone(), self.hosts.clone());
         let (deadline, reached, under_way) = (self.deadline, self.reached.clone(), self.reach.fetches.begin());
-        let grants = self.grants.clone();
         Box::pin(async move {
             let host = request.url.host_str().unwrap_or_default().to_owned();
-            let answered = egress.fetch(&caller, &hosts, request, deadline, &reached.attempts).await;
+            let answered = egress.fetch(&granted.caller, &hosts, request, deadline, &reached.attempts).await;
             under_way.ended(&answered);
             answered.map_err(|error| match error.failure {
-                HttpFailure::HostNotDeclared => Refusal::Denied(grants.host_denied(&host)),
+                HttpFailure::HostNotDeclared => Refusal::Denied(granted.grants.host_denied(&host)),
                 _ => Refusal::Http(error),
             })
         })
@@ -235,9 +260,9 @@ impl Ports for RunPorts {
         if let Some(secret) = self.secrets.get(name) {
             return Ok(secret.expose().to_owned());
         }
-        match self.declared.iter().any(|declared| declared == name) {
+        match self.granted.secrets.iter().any(|declared| declared == name) {
             true => Err(Refusal::Unavailable(format!("the secret {name} is not set: sluice secret set {name}"))),
-            false => Err(Refusal::Denied(self.grants.secret_denied(name))),
+            false => Err(Refusal::Denied(self.granted.grants.secret_denied(name))),
         }
     }
 
@@ -247,12 +272,12 @@ impl Ports for RunPorts {
             Err(refusal) => return refused(refusal),
         };
         let shared = match take.scope {
-            CounterScope::Attachment => Shared::Attachment(&self.attachment),
-            CounterScope::Flow => Shared::Flow(self.flow.as_str()),
+            CounterScope::Attachment => Shared::Attachment(&self.granted.attachment),
+            CounterScope::Flow => Shared::Flow(self.granted.flow.as_str()),
             CounterScope::Tenant => Shared::Tenant,
         };
         let key = keys.counter(shared, &take);
-        let call = self.execution.as_ref().map(|execution| CallId::new(execution, &self.attachment, call));
+        let call = self.execution.as_ref().map(|execution| CallId::new(execution, &self.granted.attachment, call));
         let (counters, terms, reached) = (self.reach.counters.clone(), self.terms(), self.reached.clone());
         Box::pin(async move {
             let answered = counters.take(&key, call.as_ref(), take.rule(), terms).await;
@@ -267,7 +292,7 @@ impl Ports for RunPorts {
 
     fn kv_get(&self, key: String) -> Answer<Option<String>> {
         let key = match self.keys(Capability::Kv) {
-            Ok(keys) => keys.kv(self.caller.slug.as_str(), &key),
+            Ok(keys) => keys.kv(self.granted.caller.slug.as_str(), &key),
             Err(refusal) => return refused(refusal),
         };
         let (counters, terms) = (self.reach.counters.clone(), self.terms());
@@ -276,7 +301,7 @@ impl Ports for RunPorts {
 
     fn kv_set(&self, set: KvSet) -> Answer<()> {
         let key = match self.keys(Capability::Kv) {
-            Ok(keys) => keys.kv(self.caller.slug.as_str(), &set.key),
+            Ok(keys) => keys.kv(self.granted.caller.slug.as_str(), &set.key),
             Err(refusal) => return refused(refusal),
         };
         let (counters, terms) = (self.reach.counters.clone(), self.terms());
@@ -285,7 +310,7 @@ impl Ports for RunPorts {
 
     fn kv_delete(&self, key: String) -> Answer<()> {
         let key = match self.keys(Capability::Kv) {
-            Ok(keys) => keys.kv(self.caller.slug.as_str(), &key),
+            Ok(keys) => keys.kv(self.granted.caller.slug.as_str(), &key),
             Err(refusal) => return refused(refusal),
         };
         let (counters, terms) = (self.reach.counters.clone(), self.terms());

@@ -53,7 +53,7 @@ pub(crate) struct Runner {
     /// What the platform says of what is about to run.
     pub(crate) standing: Standing,
     /// What runs may reach.
-    pub(crate) reach: Reach,
+    pub(crate) reach: Arc<Reach>,
     /// The secrets that they may read.
     pub(crate) vault: Vault,
 }
@@ -244,11 +244,9 @@ impl Runner {
             let message = format!("the input cannot be handed on: {}: {}", invalid.pointer, invalid.message);
             Failure::new(FailureReason::Internal, message)
         })?;
-        let secrets = self.vault.readable(&execution.subject.tenant, &execution.secrets, &attachment.secrets);
+        let secrets = self.vault.readable(&execution.subject.tenant, &execution.secrets, attachment.secrets());
         let run = reach::Run {
             attachment,
-            tenant: &execution.subject.tenant,
-            flow: &execution.subject.flow,
             execution: execution.repeatable.then_some(execution.subject.execution_id.as_str()),
             secrets: secrets.clone(),
             keys: execution.keys.clone(),

@@ -317,7 +317,7 @@ impl Tenant {
         self.versions.retain(|(slug, version), _| pinned.contains(&(slug, version)));
         let revisions = self.flows.values().flat_map(|flow| flow.revisions.values());
         let attachments = revisions.flat_map(|revision| revision.plan.attachments());
-        let needed: HashSet<&String> = attachments.flat_map(|attachment| attachment.secrets.iter()).collect();
+        let needed: HashSet<&String> = attachments.flat_map(|attachment| attachment.secrets()).collect();
         self.secrets.retain(|name, _| needed.contains(name));
     }
 }

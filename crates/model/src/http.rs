@@ -139,21 +139,32 @@ impl fmt::Debug for HostPattern {
 /// # Errors
 /// [`HttpFailure::UrlRefused`], with what is wrong.
 pub fn check_url(url: &Url) -> Result<(), HttpError> {
-    let refused = |message: String| Err(HttpError::new(HttpFailure::UrlRefused, message));
-    let Some(host) = url.host_str().filter(|_| url.scheme() == "https") else {
-        return refused("a URL must begin with https://".to_owned());
+    let refused = |message: String| HttpError::new(HttpFailure::UrlRefused, message);
+    if url.scheme() != "https" {
+        return Err(refused("a URL must begin with https://".to_owned()));
+    }
+    let (host, port) = check_words(url)?;
+    if USUAL_PORTS.contains(&port) { Ok(()) } else { Err(refused(format!("{host}: port {port} is not allowed"))) }
+}
+
+/// Checks what no operator can allow: a URL names a host, has at most [`MAX_URL_BYTES`], and carries no user name. Answers its host and
+/// port.
+///
+/// # Errors
+/// [`HttpFailure::UrlRefused`], with what is wrong.
+pub fn check_words(url: &Url) -> Result<(&str, u16), HttpError> {
+    let refused = |message: String| HttpError::new(HttpFailure::UrlRefused, message);
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(refused("a URL must name a host".to_owned()));
     };
     if url.as_str().len() > MAX_URL_BYTES {
         let shown: String = host.chars().take(100).collect();
-        return refused(format!("{shown}: the URL is over {MAX_URL_BYTES} bytes"));
+        return Err(refused(format!("{shown}: the URL is over {MAX_URL_BYTES} bytes")));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return refused(format!("{host}: a URL must not carry a user name or a password"));
+        return Err(refused(format!("{host}: a URL must not carry a user name or a password")));
     }
-    match url.port_or_known_default() {
-        Some(port) if !USUAL_PORTS.contains(&port) => refused(format!("{host}: port {port} is not allowed")),
-        _ => Ok(()),
-    }
+    Ok((host, port))
 }
 
 /// One request of an Action.

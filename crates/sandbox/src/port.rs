@@ -1,8 +1,10 @@
 //! The ports: what a run may ask of the host beyond its own memory. Adapters stand at the edge, in the executor and in whatever
 //! runs cases; the sandbox knows how to ask and how to hand the answer back.
 
+use sluice_model::Grants;
 use sluice_model::counter::{KvSet, Take, Taken};
 use sluice_model::http::{HttpError, HttpFailure, HttpRequest, HttpResponse};
+use sluice_model::manifest::Capability;
 use std::fmt;
 use std::future::ready;
 use std::pin::Pin;
@@ -55,33 +57,33 @@ pub trait Ports: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct NoPorts;
 
-fn denied<T: Send + 'static>(what: &str) -> Answer<T> {
-    Box::pin(ready(Err(Refusal::Denied(format!("{what} is not declared by the version")))))
+fn denied<T: Send + 'static>(says: impl FnOnce(&Grants) -> String) -> Answer<T> {
+    Box::pin(ready(Err(Refusal::Denied(says(&Grants::default())))))
 }
 
 impl Ports for NoPorts {
     fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
-        denied(&format!("the host {}", request.url.host_str().unwrap_or_default()))
+        denied(|grants| grants.host_denied(request.url.host_str().unwrap_or_default()))
     }
 
     fn secret(&self, name: &str) -> Result<String, Refusal> {
-        Err(Refusal::Denied(format!("the secret {name} is not declared by the version")))
+        Err(Refusal::Denied(Grants::default().secret_denied(name)))
     }
 
     fn take(&self, _: Take, _: u32) -> Answer<Taken> {
-        denied("the capability counters")
+        denied(|grants| grants.capability_denied(Capability::Counters))
     }
 
     fn kv_get(&self, _: String) -> Answer<Option<String>> {
-        denied("the capability kv")
+        denied(|grants| grants.capability_denied(Capability::Kv))
     }
 
     fn kv_set(&self, _: KvSet) -> Answer<()> {
-        denied("the capability kv")
+        denied(|grants| grants.capability_denied(Capability::Kv))
     }
 
     fn kv_delete(&self, _: String) -> Answer<()> {
-        denied("the capability kv")
+        denied(|grants| grants.capability_denied(Capability::Kv))
     }
 }
 

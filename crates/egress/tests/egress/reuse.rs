@@ -154,11 +154,14 @@ async fn a_connection_that_the_server_closes_while_it_waits_is_let_go() {
 
 #[tokio::test]
 async fn a_server_that_sends_what_nobody_asked_for_is_not_asked_on_that_connection() {
-    let server = Server::tls(good(), |mut conn| {
+    let taken = Arc::new(Notify::new());
+    let taking = taken.clone();
+    let server = Server::tls(good(), move |mut conn| {
+        let taking = taking.clone();
         Box::pin(async move {
             conn.request().await?;
             conn.write(ok("asked")).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            taking.notified().await;
             conn.write(ok("poison")).await;
             Some(conn)
         })
@@ -166,6 +169,7 @@ async fn a_server_that_sends_what_nobody_asked_for_is_not_asked_on_that_connecti
     .await;
     let world = world(&config(&[&server]));
     assert_eq!(ask(&world, get(&url(&server, "/"))).await.0.unwrap().body, b"asked");
+    taken.notify_one();
     idle(&world, 0).await;
     assert_eq!(ask(&world, get(&url(&server, "/"))).await.0.unwrap().body, b"asked");
     assert_eq!(server.accepted(), 2);

@@ -74,14 +74,14 @@ const COUNTERS: [Shown; 2] = [
 ];
 
 /// Shows them, whenever metrics are read.
-pub(super) fn show(reach: &Reach, meter: &Meter) {
+pub(super) fn show(reach: &Arc<Reach>, meter: &Meter) {
     for (name, about, read) in GAUGES {
-        let reach = reach.clone();
+        let reach = Arc::clone(reach);
         let gauge = meter.u64_observable_gauge(name).with_description(about);
         let _shown = gauge.with_callback(move |observer| observer.observe(read(&reach), &[])).build();
     }
     for (name, about, read) in COUNTERS {
-        let reach = reach.clone();
+        let reach = Arc::clone(reach);
         let counter = meter.u64_observable_counter(name).with_description(about);
         let _shown = counter.with_callback(move |observer| observer.observe(read(&reach), &[])).build();
     }

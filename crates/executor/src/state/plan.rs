@@ -3,12 +3,13 @@
 use super::update::{Cause, Name, Refused, VersionUpsert};
 use crate::{
     modules::{Module, Modules},
+    reach::Granted,
     run::breaker::Breaker,
 };
 use parking_lot::Mutex;
 use semver::Version;
 use sluice_model::{
-    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger, http::HostPattern,
+    AttachmentId, FlowRevision, Grants, Limits, Object, OnFailure, OutcomeKind, Slug, Trigger,
     limits::MAX_ATTACHMENTS_A_SLOT, schema,
 };
 use std::{
@@ -63,24 +64,25 @@ pub(crate) struct AttachmentPlan {
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
-    /// The names of the secrets that it may read: those that the version declares, and those that its config names.
-    pub(crate) secrets: Arc<[String]>,
+    /// What it may reach; none where its version declares nothing.
+    pub(crate) granted: Option<Arc<Granted>>,
     /// With its defaults filled in.
     pub(crate) config: Object,
     pub(crate) on_error: OnFailure,
     pub(crate) on_unavailable: OnFailure,
     /// The version's, with the attachment's own wall limit where that is smaller.
     pub(crate) limits: Limits,
-    /// What the version may reach.
-    pub(crate) grants: Arc<Grants>,
-    /// The hosts that it may send to, those of URLs in its config among them.
-    pub(crate) hosts: Arc<[HostPattern]>,
-    /// Secrets that hold URLs whose hosts it may send to.
-    pub(crate) hosts_in_secrets: Arc<[String]>,
     /// None: any that the trigger allows.
     pub(crate) outcomes: Option<Arc<[OutcomeKind]>>,
     pub(crate) module: Arc<Module>,
     pub(crate) breaker: Arc<Breaker>,
+}
+
+impl AttachmentPlan {
+    /// The names of the secrets that it may read: those that the version declares, and those that its config names.
+    pub(crate) fn secrets(&self) -> &[String] {
+        self.granted.as_ref().map_or(&[], |granted| &granted.secrets)
+    }
 }
 
 impl Plan {
@@ -168,14 +170,11 @@ impl Planner {
                     is_revoked: version.is_revoked,
                     position,
                     enabled: attachment.enabled,
-                    secrets: version.grants.secrets_with(&config).into_iter().collect(),
-                    hosts: version.grants.hosts_with(&config).into(),
-                    hosts_in_secrets: version.grants.hosts_in_secrets(&config).into(),
+                    granted: Granted::of(&revision, attachment, &version.grants, &config),
                     config,
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,
                     limits: Limits { wall_ms, ..version.limits },
-                    grants: Arc::clone(&version.grants),
                     outcomes: version.outcomes.clone(),
                     module: Arc::clone(&version.module),
                     breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),

@@ -396,7 +396,7 @@ fn a_secret_that_is_set_anew_is_read_by_the_next_run_of_any_revision() {
     let known = first.tenant(&slug("acme")).unwrap();
     let Found::Revision(revision) = known.revision(&slug("login"), 0) else { panic!() };
     let attachment = revision.plan.attachments().next().unwrap();
-    assert_eq!(attachment.secrets.iter().collect::<Vec<_>>(), ["API_KEY"]);
+    assert_eq!(attachment.secrets(), ["API_KEY"]);
 
     let rotated = apply(&first, &planner, part(2, false, vec![secret("API_KEY", 2, "two")])).unwrap();
     assert_eq!((value(&first, "API_KEY"), value(&rotated, "API_KEY")), (Some("one".into()), Some("two".into())));
