@@ -17,9 +17,8 @@
 //! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
 //! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
-//! | `sluice_reserve()` | keeps what follows out of the memory that Actions write to, until `sluice_pack`; once, in the base image |
-//! | `sluice_pack()` | gives what Actions will allocate a place of its own; once, in the base image |
-//! | `sluice_collect()` | collects garbage and fills the holes that it leaves, before a snapshot |
+//! | `sluice_seal()` | gives what follows a place of its own in memory; in the base image |
+//! | `sluice_collect(always)` | collects garbage where that can be worth it, and wipes what is free, before a snapshot |
 //! | `sluice_run(ptr, len, last) -> report` | calls `execute` with the tagged value at `ptr` ([`reader`]); `last` is 1 where the memory ends with this run |
 //! | `sluice_resume(ptr, len) -> report` | hands over answers that `execute` waits for, and the time that has passed ([`run`]) |
 //!
@@ -63,6 +62,7 @@ mod writer;
 
 use crate::run::After;
 use crate::state::State;
+use alloc::vec::Vec;
 use core::panic::PanicInfo;
 
 /// A panic is a bug of the glue: it ends the run as a trap, and the host reports `internal`.
@@ -111,8 +111,11 @@ pub unsafe extern "C" fn sluice_install(ptr: *const u8, len: usize) -> u64 {
 pub unsafe extern "C" fn sluice_intern(ptr: *const u8, len: usize) {
     // SAFETY: the caller's promise.
     let table = unsafe { core::slice::from_raw_parts(ptr, len) };
-    let keys = table.split(|b| *b == b'\n').filter(|k| !k.is_empty()).map(js::atom).collect();
+    let keys: Vec<_> = table.split(|b| *b == b'\n').filter(|k| !k.is_empty()).map(js::atom).collect();
+    let mut numbers: Vec<_> = keys.iter().copied().zip(0..).collect();
+    numbers.sort_unstable();
     State::get().keys.replace(keys);
+    State::get().key_numbers.replace(numbers);
 }
 
 /// A zeroed buffer of `len` bytes, or null where there is no memory.
@@ -153,30 +156,22 @@ pub extern "C" fn sluice_unload() {
     State::get().execute.replace(js::Value::UNDEFINED);
 }
 
-/// Collects garbage, and leaves the heap so that what follows lies side by side.
+/// Collects garbage if `always` is not 0 or there may be much, and leaves the heap so that what follows lies side by side.
 #[unsafe(no_mangle)]
-pub extern "C" fn sluice_collect() {
-    State::get().collect();
-    heap::fill_holes();
-}
-
-/// Keeps what the scripts of the web's APIs allocate out of the pages that all Actions write to; once, in the base image.
-#[unsafe(no_mangle)]
-pub extern "C" fn sluice_reserve() {
-    let state = State::get();
-    // SAFETY: the state's context is alive.
-    state.reserved.set(unsafe { heap::reserve(state.context) });
-}
-
-/// Gives Actions those pages, and fills the scripts'; for a base image.
-#[unsafe(no_mangle)]
-pub extern "C" fn sluice_pack() {
-    let state = State::get();
-    // SAFETY: the state's context is alive, and the list is taken.
-    unsafe {
-        heap::pack(state.context);
-        heap::release(state.context, state.reserved.replace(core::ptr::null_mut()));
+pub extern "C" fn sluice_collect(always: u32) {
+    if always != 0 {
+        State::get().collect();
     }
+    if heap::settle() && always == 0 {
+        State::get().collect();
+        heap::settle();
+    }
+}
+
+/// Keeps what there is apart from what follows; for a base image, before what Actions do not change and after it.
+#[unsafe(no_mangle)]
+pub extern "C" fn sluice_seal() {
+    heap::seal();
 }
 
 /// Calls `execute`.

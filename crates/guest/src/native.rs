@@ -17,7 +17,7 @@ use rquickjs_sys as q;
 /// A function: its name, how many arguments it takes, and what it does.
 type Entry = (&'static CStr, c_int, fn(&Arguments) -> Result<Value, Thrown>);
 
-const FUNCTIONS: [Entry; 15] = [
+const FUNCTIONS: [Entry; 16] = [
     (c"encode", 1, bytes::encode),
     (c"decode", 5, bytes::decode),
     (c"digest", 4, bytes::digest),
@@ -32,6 +32,7 @@ const FUNCTIONS: [Entry; 15] = [
     (c"frozen", 0, frozen),
     (c"start", 3, call::start),
     (c"cancel", 1, call::cancel),
+    (c"take", 2, call::take),
     (c"log", 2, log),
 ];
 

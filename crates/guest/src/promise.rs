@@ -64,6 +64,16 @@ pub(crate) fn settle(value: Value) -> Result<Settled, Value> {
     Ok(look(promise))
 }
 
+/// A promise that is settled: of a value, or of an error.
+pub(crate) fn settled(how: Result<Value, Value>) -> Result<Value, Thrown> {
+    let (is_reject, value) = match how {
+        Ok(value) => (false, value),
+        Err(error) => (true, error),
+    };
+    // SAFETY: the promise is new and ours; the value is only looked at.
+    unsafe { Value::take(q::JS_NewSettledPromise(context(), is_reject, value.raw())) }
+}
+
 /// How a promise stands; a value that is none stands for itself.
 pub(crate) fn look(promise: Value) -> Settled {
     // SAFETY: plain calls; the result of a promise is a reference of ours.

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) execute: RefCell<Value>,
     /// The table of key names.
     pub(crate) keys: RefCell<Vec<JSAtom>>,
+    /// Their lines in it, by atom.
+    pub(crate) key_numbers: RefCell<Vec<(JSAtom, u16)>>,
     /// Promises that were rejected while nobody listened, with their reasons, in order.
     pub(crate) rejections: RefCell<Vec<(Value, Value)>>,
     /// What `execute` returned, while it is pending.
@@ -36,8 +38,6 @@ pub(crate) struct State {
     pub(crate) calls: Cell<u32>,
     /// What the scripts of the base image have for the glue.
     pub(crate) web: RefCell<Web>,
-    /// What the heap holds free for Actions while the base image is made.
-    pub(crate) reserved: Cell<*mut c_void>,
     /// Whether the host takes more lines for the log.
     pub(crate) log_open: Cell<bool>,
     /// `toJSON`, `valueOf` and `then`.
@@ -82,12 +82,12 @@ impl State {
                 context,
                 execute: RefCell::new(Value::UNDEFINED),
                 keys: RefCell::new(Vec::new()),
+                key_numbers: RefCell::new(Vec::new()),
                 rejections: RefCell::new(Vec::new()),
                 pending: RefCell::new(Value::UNDEFINED),
                 after: Cell::new(After::GoOn),
                 calls: Cell::new(0),
                 web: RefCell::new(Web::NONE),
-                reserved: Cell::new(core::ptr::null_mut()),
                 log_open: Cell::new(true),
                 to_json: q::JS_ATOM_NULL,
                 value_of: q::JS_ATOM_NULL,
@@ -110,6 +110,13 @@ impl State {
             state.plain_classes = taken.plain_classes;
             state.boxed_classes = taken.boxed_classes;
         }
+    }
+
+    /// The number of a key that is in the table.
+    pub(crate) fn key_number(&self, key: JSAtom) -> Option<u16> {
+        let numbers = self.key_numbers.borrow();
+        let at = numbers.binary_search_by_key(&key, |(atom, _)| *atom).ok()?;
+        numbers.get(at).map(|(_, number)| *number)
     }
 
     /// Collects garbage, cycles included.

@@ -22,6 +22,8 @@ pub(crate) struct Web {
     next_timer: Value,
     fire: Value,
     denial: Value,
+    /// `counters.take` of what is not plain.
+    pub(crate) take: Value,
 }
 
 impl Web {
@@ -33,6 +35,7 @@ impl Web {
         next_timer: Value::UNDEFINED,
         fire: Value::UNDEFINED,
         denial: Value::UNDEFINED,
+        take: Value::UNDEFINED,
     };
 
     /// With the objects that the scripts are given.
@@ -43,7 +46,7 @@ impl Web {
     }
 
     /// Calls a function of the scripts.
-    fn call(function: impl FnOnce(&Web) -> &Value, arguments: &[&Value]) -> Result<Value, Thrown> {
+    pub(crate) fn call(function: impl FnOnce(&Web) -> &Value, arguments: &[&Value]) -> Result<Value, Thrown> {
         function(&State::get().web.borrow()).call(&Value::UNDEFINED, arguments)
     }
 }
@@ -99,6 +102,7 @@ fn evaluate(compiled: &[u8]) -> Result<(), Thrown> {
     web.next_timer = web.shared.get(c"next_timer")?;
     web.fire = web.shared.get(c"fire")?;
     web.denial = web.shared.get(c"denial")?;
+    web.take = web.shared.get(c"take")?;
     Ok(())
 }
 

@@ -42,6 +42,14 @@ pub(crate) fn outcome(value: &Value) -> Result<Vec<u8>, Stop> {
     Ok(walk.out)
 }
 
+/// Writes a small object that is an argument of a call of the host, by the same rules. What could not be an outcome is refused, and
+/// may be an argument all the same.
+pub(crate) fn argument(object: &Value) -> Result<Vec<u8>, Stop> {
+    let mut walk = Walk { out: Vec::with_capacity(128), path: Vec::new(), open: Vec::new() };
+    walk.write(object)?;
+    Ok(walk.out)
+}
+
 #[derive(Clone, Copy)]
 enum Step {
     Key(JSAtom),
@@ -181,8 +189,8 @@ impl Walk {
             let value = self.resolve(value)?;
             if !value.is_undefined() {
                 count += 1;
-                match State::get().keys.borrow().iter().position(|known| *known == key) {
-                    Some(known) => self.put(&(known as u16).to_le_bytes())?,
+                match State::get().key_number(key) {
+                    Some(known) => self.put(&known.to_le_bytes())?,
                     None => {
                         let name = js::atom_text(key)?;
                         self.put(&wire::KEY_INLINE.to_le_bytes())?;

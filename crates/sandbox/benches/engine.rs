@@ -5,9 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
 use serde_json::{Value, json};
+use sluice_counters::{Backend, CallId, KeyMaker, Memory, MemoryConfig, Shared, Terms};
+use sluice_model::counter::{KvSet, Take, Taken};
+use sluice_model::http::{HttpRequest, HttpResponse};
 use sluice_model::{Bundle, BundleModule, Limits};
-use sluice_sandbox::probe::{EmptyModule, Reused, engine_no_op};
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, NoPorts, RunRequest, Snapshot};
+use sluice_sandbox::probe::{EmptyModule, Reused, bare, engine_no_op};
+use sluice_sandbox::{Answer, EncodedInput, Engine, EngineOptions, NoPorts, Ports, Refusal, RunRequest, Snapshot};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,6 +20,14 @@ const ROUNDS: usize = 7;
 /// How long a row runs in a round.
 const ROW: Duration = Duration::from_millis(150);
 const MANY: usize = 10_000;
+/// The rows that need all of them.
+const NEED_MANY: [&str; 5] = [
+    "one of 10,000, repeated",
+    "1,000 different at random",
+    "10,000 different at random",
+    "first call, snapshot in the cache folder",
+    "first call, only the bundle on disk",
+];
 
 const ALLOW_LIST: &str = "
 const ALLOWED = new Set(['example.com', 'example.org', 'acme.io', 'initech.com', 'hooli.xyz', 'umbrella.co', 'stark.dev', 'wayne.net',
@@ -30,6 +41,68 @@ export async function execute(input) {
   }
   return { kind: 'continue', annotations: { domain } };
 }";
+
+/// The allow-list, and how often this e-mail address was here in the last hour.
+const COUNTED: &str = "
+const ALLOWED = new Set(['example.com', 'example.org', 'acme.io', 'initech.com', 'hooli.xyz', 'umbrella.co', 'stark.dev', 'wayne.net',
+  'wonka.eu', 'soylent.org', 'tyrell.ai', 'cyberdyne.sys', 'piedpiper.com', 'globex.com', 'vandelay.com', 'sterling.com']);
+export async function execute(input) {
+  const email = input.user?.email ?? '';
+  const at = email.lastIndexOf('@');
+  const domain = email.slice(at + 1).toLowerCase();
+  if (at < 1 || !ALLOWED.has(domain)) {
+    return { kind: 'block', reason_code: 'domain_not_allowed', user_message: `Sign-ins from ${domain} are not allowed.` };
+  }
+  const taken = await counters.take(email, { limit: 1000000, window_s: 3600 });
+  if (!taken.allowed) return { kind: 'block', reason_code: 'too_many_attempts' };
+  return { kind: 'continue', annotations: { domain } };
+}";
+
+/// Counters in memory as an executor has them, and nothing else.
+struct Counters {
+    memory: Arc<Memory>,
+    keys: Arc<KeyMaker>,
+    execution: u32,
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counters")
+    }
+}
+
+impl Ports for Counters {
+    fn take(&self, take: Take, call: u32) -> Answer<Taken> {
+        let key = self.keys.counter(Shared::Attachment("att_1"), &take);
+        let call = CallId::new(&self.execution.to_string(), "att_1", call);
+        let memory = self.memory.clone();
+        Box::pin(async move {
+            let terms = Terms::by(tokio::time::Instant::now() + Duration::from_secs(5));
+            let answered = memory.take(&key, Some(&call), take.rule(), terms).await;
+            answered.map(|answered| answered.taken).map_err(|error| Refusal::Unavailable(error.to_string()))
+        })
+    }
+
+    fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
+        NoPorts.fetch(request)
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Refusal> {
+        NoPorts.secret(name)
+    }
+
+    fn kv_get(&self, key: String) -> Answer<Option<String>> {
+        NoPorts.kv_get(key)
+    }
+
+    fn kv_set(&self, set: KvSet) -> Answer<()> {
+        NoPorts.kv_set(set)
+    }
+
+    fn kv_delete(&self, key: String) -> Answer<()> {
+        NoPorts.kv_delete(key)
+    }
+}
 
 fn bundle(code: &str) -> Bundle {
     let module = BundleModule { path: "src/index.ts".into(), code: code.into(), source_map: String::new() };
@@ -148,7 +221,7 @@ async fn bench() {
     drop(Engine::new(options.clone()).unwrap());
     println!("engine compiled in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
-    let engine = Engine::new(options).unwrap();
+    let engine = Engine::new(options.clone()).unwrap();
     println!("engine from the cache in {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
 
     let value = input();
@@ -169,11 +242,25 @@ async fn bench() {
     };
 
     let allow = make(ALLOW_LIST).await;
+    // Each with slots of its own, that nothing else writes to.
+    let (with, without) = (Engine::new(options.clone()).unwrap(), bare(options).unwrap());
+    let allow_with = Arc::new(with.snapshot(&bundle(ALLOW_LIST)).await.unwrap());
+    let allow_without = Arc::new(without.snapshot(&bundle(ALLOW_LIST)).await.unwrap());
+    let counted = make(COUNTED).await;
+    let (memory, keys) = (Arc::new(Memory::new(MemoryConfig::default())), Arc::new(KeyMaker::new("acme", &[7; 32])));
+    let execution = std::cell::Cell::new(0_u32);
+    let counters = || {
+        execution.set(execution.get().wrapping_add(1));
+        Arc::new(Counters { memory: memory.clone(), keys: keys.clone(), execution: execution.get() })
+    };
     let looping = make("export function execute() { let n = 0; for (let i = 0; i < 50000; i++) n += i; return { kind: 'continue', annotations: { n } } }").await;
     let large_code = large();
     let large = make(&large_code).await;
+    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    // A profile of other rows is not to be one of making what they do not use.
+    let with_many = word.as_ref().is_none_or(|word| NEED_MANY.iter().any(|name| name.contains(&**word)));
     let mut many = Vec::with_capacity(MANY);
-    for i in 0..MANY {
+    for i in 0..if with_many { MANY } else { 1 } {
         many.push(make(&ALLOW_LIST.replace("example.org", &format!("tenant{i}.example"))).await);
     }
     let held: usize = many.iter().map(|snapshot| snapshot.memory_bytes()).sum();
@@ -220,6 +307,35 @@ async fn bench() {
             }),
         ),
         row("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
+        row(
+            "allow-list alone, the web's APIs in the base image",
+            Box::new(|| {
+                Box::pin(async {
+                    let report = with.run(&allow_with, request()).await;
+                    assert!(report.outcome.is_ok(), "{report:?}");
+                })
+            }),
+        ),
+        row(
+            "allow-list alone, no APIs in the base image",
+            Box::new(|| {
+                Box::pin(async {
+                    let report = without.run(&allow_without, request()).await;
+                    assert!(report.outcome.is_ok(), "{report:?}");
+                })
+            }),
+        ),
+        row(
+            "allow-list and a counters.take in memory",
+            Box::new(|| {
+                let request = RunRequest { ports: counters(), ..request() };
+                let (engine, counted) = (&engine, &counted);
+                Box::pin(async move {
+                    let report = engine.run(counted, request).await;
+                    assert!(report.outcome.is_ok(), "{report:?}");
+                })
+            }),
+        ),
         row("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
         row("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
         row("10,000 different at random", Box::new(|| Box::pin(run(&many[ten.roll(MANY)])))),
@@ -250,7 +366,7 @@ async fn bench() {
         row("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
         row("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
     ];
-    if let Some(word) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) {
+    if let Some(word) = word {
         let mut chosen: Vec<_> = rows.into_iter().filter(|row| row.name.contains(&word)).collect();
         measure(&mut chosen, Duration::from_secs(1)).await;
         std::fs::remove_dir_all(&cache).unwrap();
@@ -264,6 +380,18 @@ async fn bench() {
         "isolated over reused, CPU",
         of("allow-list, isolated").cpu() / of("allow-list, reused").cpu(),
         2.0,
+        "times",
+    );
+    target(
+        "with the web's APIs over without, unused, wall",
+        of("allow-list alone, the web's").wall() / of("allow-list alone, no").wall(),
+        1.03,
+        "times",
+    );
+    target(
+        "with a counters.take over without, wall",
+        of("allow-list and a counters").wall() / of("allow-list, isolated").wall(),
+        1.2,
         "times",
     );
     target("10,000 at random over one repeated, wall", of("10,000").wall() / of("one of").wall(), 1.3, "times");

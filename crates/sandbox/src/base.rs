@@ -36,8 +36,11 @@ macro_rules! scripts {
     };
 }
 
+/// Scripts, by the names that their frames have in stacks.
+pub(crate) type Scripts = &'static [(&'static str, &'static str)];
+
 /// In the order in which they build upon each other.
-const SCRIPTS: &[(&str, &str)] = &scripts!(
+pub(crate) const SCRIPTS: Scripts = &scripts!(
     "core.js",
     "timers.js",
     "events.js",
@@ -120,6 +123,7 @@ impl Base {
         serving: &wasmtime::Engine,
         evaluating: &wasmtime::Engine,
         cache_dir: Option<&Path>,
+        scripts: Scripts,
     ) -> Result<Base, EngineError> {
         let facts = rewrite::facts(ENGINE_WASM)?;
         let engine_hash = blake3::hash(ENGINE_WASM);
@@ -130,7 +134,7 @@ impl Base {
                 Err(error) => tracing::warn!(%error, "the cached engine is not usable; it is made anew"),
             }
         }
-        let image = build(evaluating, &facts)?;
+        let image = build(evaluating, &facts, scripts)?;
         if let Some(place) = place {
             place.store(&image);
         }
@@ -168,13 +172,13 @@ fn dead(stack_top: usize, input_area: u32) -> [std::ops::Range<usize>; 2] {
 }
 
 /// Initialises the engine, and compiles it with the memory that it then has.
-fn build(engine: &wasmtime::Engine, facts: &Facts) -> Result<Image, EngineError> {
+fn build(engine: &wasmtime::Engine, facts: &Facts, scripts: Scripts) -> Result<Image, EngineError> {
     let started = std::time::Instant::now();
     let plain = rewrite::rewrite(ENGINE_WASM, facts.min_pages, MAX_PAGES, &Contents::Own)?;
     let plain = Module::new(engine, plain)?;
     let exports = Exports::find(&plain).map_err(EngineError::MissingExport)?;
     let plain = Ready { pre: guest::linker(engine)?.instantiate_pre(&plain)?, exports };
-    let (memory, input_area) = to_the_end(initialise(&plain, facts.stack_top))?;
+    let (memory, input_area) = to_the_end(initialise(&plain, facts.stack_top, scripts))?;
     let pages = memory.len() as u64 / rewrite::PAGE_BYTES as u64;
     let picture = rewrite::rewrite(ENGINE_WASM, pages, MAX_PAGES, &Contents::Picture(&memory))?;
     let code = engine.precompile_module(&picture)?;
@@ -188,11 +192,11 @@ fn build(engine: &wasmtime::Engine, facts: &Facts) -> Result<Image, EngineError>
 }
 
 /// The scripts of the web's APIs, compiled.
-async fn scripts(plain: &Ready) -> Result<Vec<Vec<u8>>, EngineError> {
+async fn compiled(plain: &Ready, scripts: Scripts) -> Result<Vec<Vec<u8>>, EngineError> {
     let mut guest = idle(plain).await?;
     guest.init("").await?;
-    let mut compiled = Vec::with_capacity(SCRIPTS.len());
-    for (name, code) in SCRIPTS {
+    let mut compiled = Vec::with_capacity(scripts.len());
+    for (name, code) in scripts {
         let answer = guest.compile(name, code).await?;
         fine(&guest, answer, name)?;
         compiled.push(guest.bytes(answer).unwrap_or_default().to_vec());
@@ -201,8 +205,8 @@ async fn scripts(plain: &Ready) -> Result<Vec<Vec<u8>>, EngineError> {
 }
 
 /// The memory of an engine that is initialised and idle, and where its input buffer is.
-async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), EngineError> {
-    let scripts = scripts(plain).await?;
+async fn initialise(plain: &Ready, stack_top: usize, scripts: Scripts) -> Result<(Vec<u8>, u32), EngineError> {
+    let compiled = compiled(plain, scripts).await?;
     let mut guest = idle(plain).await?;
     guest.init(KEYS).await?;
     let input_area = guest.input_area().await?;
@@ -212,19 +216,19 @@ async fn initialise(plain: &Ready, stack_top: usize) -> Result<(Vec<u8>, u32), E
     let answer = guest.load(&modules).await?;
     fine(&guest, answer, WARM_UP_PATH)?;
     guest.unload().await?;
-    guest.collect().await?;
-    guest.reserve().await?;
-    for ((name, _), compiled) in SCRIPTS.iter().zip(&scripts) {
+    guest.collect_all().await?;
+    guest.seal().await?;
+    for ((name, _), compiled) in scripts.iter().zip(&compiled) {
         let answer = guest.install(compiled, input_area).await?;
         fine(&guest, answer, name)?;
     }
     // Collecting puts the engine's objects in an order of its own. Once that is the order that they are in, collecting after an
     // Action was loaded leaves them as they are, and not in the Action's snapshot.
     for _ in 0..COLLECTIONS {
-        guest.collect().await?;
+        guest.collect_all().await?;
     }
-    guest.pack().await?;
-    guest.collect().await?;
+    guest.seal().await?;
+    guest.collect_all().await?;
     let mut memory = guest.memory().to_vec();
     for range in dead(stack_top, input_area) {
         if let Some(place) = memory.get_mut(range) {

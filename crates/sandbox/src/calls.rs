@@ -1,6 +1,8 @@
 //! Calls of the host that a run makes: what the guest asks is read and bounded here, put to the [`Ports`], and its answer written
 //! as the guest reads it (`codec/wire.rs`).
 
+use crate::codec::decode::decode;
+use crate::codec::encode::{Encoder, key};
 use crate::codec::wire;
 use crate::port::{Ports, Refusal};
 use futures_util::future::{AbortHandle, Abortable, FutureExt};
@@ -86,6 +88,9 @@ impl Calls {
 
     /// Begins a call. What can be answered at once is.
     pub(crate) fn start(&mut self, kind: u32, meta: &[u8], body: Option<&[u8]>) -> Begun {
+        if let (wire::TAKE_NUMBER, Some(options)) = (kind, body) {
+            return self.start_take(meta, options);
+        }
         let kind = wire::CALLS.get(kind as usize).copied().unwrap_or_default();
         let asked = match serde_json::from_slice(meta) {
             Ok(asked) if meta.len() <= MAX_META_BYTES => asked,
@@ -99,18 +104,69 @@ impl Calls {
                 return Begun::Answered(reply);
             }
         };
+        let mut settling = settling;
+        // What memory can answer costs no second call into the guest. Whoever waits for the rest polls it anew.
+        match now(&mut settling) {
+            Some((reply, unavailable)) => {
+                self.unavailable = self.unavailable.take().or(unavailable);
+                Begun::Answered(reply)
+            }
+            None => self.wait(what, settling),
+        }
+    }
+
+    /// Leaves a call under way.
+    fn wait(&mut self, what: String, asked: Asked) -> Begun {
         let id = self.next_id;
         self.next_id += 1;
-        let mut settling: Settling = Box::pin(settling.map(move |(reply, unavailable)| (id, reply, unavailable)));
-        // What memory can answer costs no second call into the guest. Whoever waits for the rest polls it anew.
-        if let Poll::Ready((_, reply, unavailable)) = settling.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            self.unavailable = self.unavailable.take().or(unavailable);
-            return Begun::Answered(reply);
-        }
+        let settling: Settling = Box::pin(asked.map(move |(reply, unavailable)| (id, reply, unavailable)));
         let (abort, registration) = AbortHandle::new_pair();
         self.under_way.push(UnderWay { id, what, abort });
         self.waiting.get_or_insert_default().push(Abortable::new(settling, registration));
         Begun::Pending(id)
+    }
+
+    /// Begins a `counters.take` in its short form; see [`wire::TAKE`].
+    fn start_take(&mut self, key: &[u8], options: &[u8]) -> Begun {
+        let asked = decode(options, MAX_META_BYTES).ok().filter(|_| key.len() <= MAX_META_BYTES);
+        let asked = match (asked, std::str::from_utf8(key)) {
+            (Some(Value::Object(mut asked)), Ok(key)) => {
+                asked.insert("key".into(), key.into());
+                Value::Object(asked)
+            }
+            // The same that the long form makes of what it cannot read.
+            _ => Value::Null,
+        };
+        let refusal = match self.take(asked) {
+            Ok(mut answer) => match now(&mut answer) {
+                None => return self.wait(wire::TAKE.to_owned(), asked_of(answer, taken)),
+                Some(Ok(answer)) => {
+                    return Begun::Answered(Reply { meta: String::new(), body: Some(encoded(answer)) });
+                }
+                Some(Err(refusal)) => refusal,
+            },
+            Err(refusal) => refusal,
+        };
+        let (reply, unavailable) = refused(refusal);
+        self.unavailable = self.unavailable.take().or(unavailable);
+        Begun::Answered(reply)
+    }
+
+    fn take(&mut self, asked: Value) -> Result<crate::port::Answer<Taken>, Refusal> {
+        self.count_keyed()?;
+        let take = Take::from_json(asked).map_err(unfit)?;
+        let call = self.takes;
+        self.takes += 1;
+        Ok(self.ports.take(take, call))
+    }
+
+    fn count_keyed(&mut self) -> Result<(), Refusal> {
+        if self.keyed == MAX_KEYED_CALLS {
+            let message = format!("a run may call counters and kv {MAX_KEYED_CALLS} times, and this is one more");
+            return Err(Refusal::Invalid(message));
+        }
+        self.keyed += 1;
+        Ok(())
     }
 
     /// Gives a call up; false where it is not under way.
@@ -153,12 +209,8 @@ impl Calls {
     }
 
     fn ask(&mut self, kind: &str, mut asked: Value, body: Option<&[u8]>) -> Result<(String, Asked), Refusal> {
-        if !matches!(kind, "fetch" | "secret") {
-            if self.keyed == MAX_KEYED_CALLS {
-                let message = format!("a run may call counters and kv {MAX_KEYED_CALLS} times, and this is one more");
-                return Err(Refusal::Invalid(message));
-            }
-            self.keyed += 1;
+        if matches!(kind, "kv.get" | "kv.set" | "kv.delete") {
+            self.count_keyed()?;
         }
         let ports = &self.ports;
         Ok(match kind {
@@ -176,19 +228,7 @@ impl Calls {
                 let value = ports.secret(&name)?;
                 (name, asked_of(Box::pin(std::future::ready(Ok(value))), |value| said(&json!(value))))
             }
-            "counters.take" => {
-                let take = Take::from_json(asked).map_err(unfit)?;
-                let call = self.takes;
-                self.takes += 1;
-                let answer = ports.take(take, call);
-                let reply = |Taken { allowed, remaining, retry_after_s }: Taken| {
-                    let meta = format!(
-                        r#"{{"ok":{{"allowed":{allowed},"remaining":{remaining},"retry_after_s":{retry_after_s}}}}}"#
-                    );
-                    Reply { meta, body: None }
-                };
-                ("counters.take".to_owned(), asked_of(answer, reply))
-            }
+            wire::TAKE => (wire::TAKE.to_owned(), asked_of(self.take(asked)?, taken)),
             "kv.get" => {
                 let answer = ports
                     .kv_get(key_from_json(asked.get_mut("key").map(Value::take).unwrap_or_default()).map_err(unfit)?);
@@ -215,6 +255,32 @@ impl Calls {
 }
 
 type Asked = Pin<Box<dyn Future<Output = (Reply, Option<String>)> + Send>>;
+
+/// What is there at once.
+fn now<T>(answer: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}
+
+fn taken(Taken { allowed, remaining, retry_after_s }: Taken) -> Reply {
+    let meta = format!(r#"{{"ok":{{"allowed":{allowed},"remaining":{remaining},"retry_after_s":{retry_after_s}}}}}"#);
+    Reply { meta, body: None }
+}
+
+/// As [`taken`], as a tagged value.
+fn encoded(Taken { allowed, remaining, retry_after_s }: Taken) -> Vec<u8> {
+    let mut encoder = Encoder::small();
+    // Flat, and all numbers are finite: there is nothing to refuse.
+    let written = encoder.object(|fields| {
+        fields.field(key!("allowed"), |e| Ok(e.bool(allowed)))?;
+        fields.field(key!("remaining"), |e| Ok(e.u64(remaining)))?;
+        fields.field(key!("retry_after_s"), |e| Ok(e.u64(retry_after_s.into())))
+    });
+    debug_assert!(written.is_ok());
+    encoder.into_bytes()
+}
 
 fn asked_of<T: 'static>(answer: crate::port::Answer<T>, reply: fn(T) -> Reply) -> Asked {
     Box::pin(answer.map(move |answer| match answer {

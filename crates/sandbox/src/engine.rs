@@ -1,6 +1,6 @@
 //! The engine: what all Actions of a process share.
 
-use crate::base::Base;
+use crate::base::{Base, SCRIPTS, Scripts};
 use crate::config;
 use crate::lane::{Lane, Ticker};
 use crate::rewrite::RewriteError;
@@ -129,11 +129,16 @@ impl Engine {
     /// [`EngineError`] says what this machine or this build lacks. A cache that cannot be read or written is no error: the
     /// engine is compiled, and a warning is logged.
     pub fn new(options: EngineOptions) -> Result<Engine, EngineError> {
+        Engine::with(options, SCRIPTS)
+    }
+
+    /// With these scripts in its base image; the cache folder is for those of the web's APIs.
+    pub(crate) fn with(options: EngineOptions, scripts: Scripts) -> Result<Engine, EngineError> {
         let EngineOptions { cache_dir, max_runs_in_flight, slow_threads } = options;
         let runs = max_runs_in_flight.max(1);
         let serving = wasmtime::Engine::new(&config::serving(runs))?;
         let evaluating = wasmtime::Engine::new(&config::evaluating())?;
-        let base = Base::load_or_build(&serving, &evaluating, cache_dir.as_deref())?;
+        let base = Base::load_or_build(&serving, &evaluating, cache_dir.as_deref(), scripts)?;
         let lane = Lane::new(slow_threads.max(1))?;
         let ticker = Ticker::start(move || {
             serving.increment_epoch();

@@ -59,6 +59,8 @@ pub(crate) struct RunState {
     calls: Calls,
     /// The answer of a call that the guest takes next.
     ready: Option<Reply>,
+    /// The guest's memory; its start function calls no import.
+    own: Option<Memory>,
 }
 
 impl RunState {
@@ -247,7 +249,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunSt
 
 /// The guest's memory, and what the store holds.
 fn memory_and_state<'a>(caller: &'a mut Caller<'_, RunState>) -> Option<(&'a mut [u8], &'a mut RunState)> {
-    let memory = caller.get_export("memory").and_then(wasmtime::Extern::into_memory)?;
+    let memory = caller.data().own?;
     Some(memory.data_and_store_mut(caller))
 }
 
@@ -269,8 +271,7 @@ pub(crate) struct Exports {
     input: ModuleExport,
     load: ModuleExport,
     unload: ModuleExport,
-    reserve: ModuleExport,
-    pack: ModuleExport,
+    seal: ModuleExport,
     collect: ModuleExport,
     run: ModuleExport,
     resume: ModuleExport,
@@ -291,8 +292,7 @@ impl Exports {
             input: find("sluice_input")?,
             load: find("sluice_load")?,
             unload: find("sluice_unload")?,
-            reserve: find("sluice_reserve")?,
-            pack: find("sluice_pack")?,
+            seal: find("sluice_seal")?,
             collect: find("sluice_collect")?,
             run: find("sluice_run")?,
             resume: find("sluice_resume")?,
@@ -332,6 +332,7 @@ impl<'a> Guest<'a> {
             log: Log::default(),
             calls: Calls::new(ports),
             ready: None,
+            own: None,
         };
         let mut store = Store::new(ready.pre.module().engine(), state);
         store.limiter(|state| &mut state.memory);
@@ -342,6 +343,7 @@ impl<'a> Guest<'a> {
             .get_module_export(&mut store, &ready.exports.memory)
             .and_then(wasmtime::Extern::into_memory)
             .ok_or_else(|| wasmtime::Error::msg("the export memory is no memory"))?;
+        store.data_mut().own = Some(memory);
         Ok(Guest { store, instance, memory, exports: &ready.exports })
     }
 
@@ -454,19 +456,19 @@ impl<'a> Guest<'a> {
         self.call(&self.exports.unload, ()).await
     }
 
-    /// Keeps what follows out of the memory that Actions write to, until [`Guest::pack`]; for a base image.
-    pub(crate) async fn reserve(&mut self) -> wasmtime::Result<()> {
-        self.call(&self.exports.reserve, ()).await
+    /// Keeps what there is apart from what follows in memory; for a base image.
+    pub(crate) async fn seal(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.seal, ()).await
     }
 
-    /// Gives what Actions will allocate a place of its own; for a base image.
-    pub(crate) async fn pack(&mut self) -> wasmtime::Result<()> {
-        self.call(&self.exports.pack, ()).await
+    /// Collects all garbage; for a base image.
+    pub(crate) async fn collect_all(&mut self) -> wasmtime::Result<()> {
+        self.call(&self.exports.collect, (1_u32,)).await
     }
 
-    /// Collects garbage, before a snapshot.
+    /// Makes the memory ready for a snapshot: collects garbage where there may be enough to be worth the pages that it writes to.
     pub(crate) async fn collect(&mut self) -> wasmtime::Result<()> {
-        self.call(&self.exports.collect, ()).await
+        self.call(&self.exports.collect, (0_u32,)).await
     }
 
     /// Calls `execute`. The static input buffer is at `input_area`; `last` says that the guest ends with this run, which then

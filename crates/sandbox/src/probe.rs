@@ -5,7 +5,7 @@
 
 use crate::base::Base;
 use crate::codec::{EncodedInput, wire};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::guest::{Guest, World};
 use crate::meter::Meter;
 use crate::port::NoPorts;
@@ -20,6 +20,14 @@ const RUNS_AN_INSTANCE: u32 = 200;
 fn unlimited() -> Arc<Meter> {
     const A_DAY: Duration = Duration::from_secs(86_400);
     Arc::new(Meter::new(A_DAY, A_DAY))
+}
+
+/// An engine without the web's APIs, for what they cost a run that uses none of them.
+///
+/// # Errors
+/// Those of [`Engine::new`].
+pub fn bare(options: EngineOptions) -> std::result::Result<Engine, EngineError> {
+    Engine::with(EngineOptions { cache_dir: None, ..options }, &[])
 }
 
 /// A module with one function that does nothing.

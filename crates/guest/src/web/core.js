@@ -275,15 +275,23 @@
     if (frozen()) {
       return rejected(web.early(protocol.what));
     }
-    let id;
     try {
-      id = start(protocol.kind, meta, body);
-      if (typeof id !== 'number') {
-        return resolved(outcome(protocol, id[0], id[1], undefined));
-      }
+      return web.begun(protocol, start(protocol.kind, meta, body), signal);
     } catch (error) {
       return rejected(error);
     }
+  };
+
+  /** A promise of the answer to a call that has begun: `begun` is its number, or the answer itself. */
+  web.begun = (protocol, begun, signal) => {
+    if (typeof begun !== 'number') {
+      try {
+        return resolved(outcome(protocol, begun[0], begun[1], undefined));
+      } catch (error) {
+        return rejected(error);
+      }
+    }
+    const id = begun;
     return new Promise((resolve, reject) => {
       const blanks = { denied: new CapabilityDeniedError(), failed: protocol.blank() };
       const call = { protocol, resolve, reject, blanks, release: undefined };

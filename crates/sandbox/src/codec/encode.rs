@@ -50,6 +50,15 @@ impl Encoder {
         Encoder { out: Vec::with_capacity(4 << 10), depth: 0 }
     }
 
+    /// For a few small values.
+    pub(crate) fn small() -> Encoder {
+        Encoder { out: Vec::with_capacity(64), depth: 0 }
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
     fn finish(self) -> Result<EncodedInput, Invalid> {
         if self.out.len() > MAX_ENCODED_BYTES {
             return Err(Invalid::here(format!("larger than {} MiB", MAX_ENCODED_BYTES >> 20)));

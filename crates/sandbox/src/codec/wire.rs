@@ -61,7 +61,15 @@ pub(crate) const STATUS_NO_EXECUTE: u8 = 5;
 pub(crate) const STATUS_WAITING: u8 = 6;
 
 /// The kinds of calls of the host, by number.
-pub(crate) const CALLS: [&str; 6] = ["fetch", "secret", "counters.take", "kv.get", "kv.set", "kv.delete"];
+pub(crate) const CALLS: [&str; 6] = ["fetch", "secret", TAKE, "kv.get", "kv.set", "kv.delete"];
+
+/// The one call that has two forms. With a body, the key stands where other calls have their JSON, and the body is what else is asked
+/// as a tagged value; an answer that is there at once is no JSON either, but a body with a tagged value.
+pub(crate) const TAKE: &str = "counters.take";
+
+/// The number of [`TAKE`].
+pub(crate) const TAKE_NUMBER: u32 = 2;
+const _: () = assert!(matches!(CALLS[TAKE_NUMBER as usize].as_bytes(), b"counters.take"));
 
 /// A report: the status in the top byte, then 24 bits of length, then the address.
 pub(crate) const fn pack(status: u8, len: u32, address: u32) -> u64 {
