@@ -337,6 +337,11 @@ fn executors_count_alone_at_their_part_of_the_limit_while_redis_is_away() {
     let mut redis = Redis::start();
     let cluster = Cluster::start(&[redis.settings(), redis.settings()]);
     cluster.action("count", COUNTERS, &counts(0));
+    let cli = cluster.cli(0);
+    cluster.flow("strict", "count");
+    let strict = cli.run(&["flow", "show", "strict"])["slots"][0]["attachments"][0]["attachment"].clone();
+    cli.run(&["flow", "update", "strict", strict.as_str().unwrap(), "--on-counters-unavailable", "fail"]);
+    let strictly = |executor| cluster.run(executor, "strict", &json!({"key": "strict", "limit": 100}));
     for executor in [0, 1] {
         cluster.knows_of(executor, 2);
     }
@@ -356,7 +361,16 @@ fn executors_count_alone_at_their_part_of_the_limit_while_redis_is_away() {
     assert_eq!([take(&cluster, 0, "one", 2), take(&cluster, 0, "one", 2)], [(true, false); 2], "or one gets all of it");
     assert_eq!(take(&cluster, 1, "one", 2), (false, false));
 
+    assert_eq!(strictly(0)["verdict"], "continue");
     redis.kill();
+    for executor in [0, 1] {
+        let answer = strictly(executor);
+        let told = (&answer["verdict"], &answer["decided_by"]["reason_code"]);
+        assert_eq!(told, (&json!("block"), &json!("action_unavailable")), "{answer}");
+        assert_eq!(answer["results"][0]["failure"]["reason"], "unavailable", "{answer}");
+        let run = &cluster.audit(&answer)["run"];
+        assert_eq!(run["counters_fallback"], false, "{run}");
+    }
     for executor in [0, 1] {
         let takes: Vec<(bool, bool)> = (0..6).map(|_| take(&cluster, executor, "during", 8)).collect();
         let allowed = takes.iter().filter(|(allowed, _)| *allowed).count();
@@ -367,6 +381,7 @@ fn executors_count_alone_at_their_part_of_the_limit_while_redis_is_away() {
     redis.start_again();
     for executor in [0, 1] {
         until("it is shared again", || (!take(&cluster, executor, "probe", 1_000).1).then_some(()));
+        assert_eq!(strictly(executor)["verdict"], "continue");
     }
     assert_eq!([take(&cluster, 0, "after", 2), take(&cluster, 0, "after", 2)], [(true, false); 2]);
     assert_eq!(take(&cluster, 1, "after", 2), (false, false), "one counter again");

@@ -174,7 +174,7 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "",
         &["sluice flow show login", "sluice flow show login --revision 3"],
         "`{flow, revision, etag, slots: [{trigger, budget_ms, attachments: [{attachment, slug, version, position, enabled, config, \
-         on_error, on_unavailable, wall_ms}]}], warnings}`",
+         on_error, on_unavailable, on_counters_unavailable, wall_ms}]}], warnings}`",
     ),
     lesson(
         "flow list",

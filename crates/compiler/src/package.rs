@@ -240,6 +240,10 @@ impl Reading {
         if let Some(manifest) = &manifest {
             self.found.extend(misplaced_cases(manifest, &cases, &files));
             self.found.extend(undeclared_secrets(manifest, &cases, &files));
+            // A schema with mistakes has been told of.
+            if schema.is_some() || !files.contains_key(&schema_path) {
+                self.found.extend(unmarked_fields(manifest, schema.as_ref(), &files));
+            }
         }
         match manifest {
             Some(manifest) if self.found.is_empty() => Ok(Package { manifest, schema, cases, files }),
@@ -335,6 +339,29 @@ fn undeclared_secrets(
     }
     // The line has the secret in it.
     found.into_iter().map(|found| Diagnostic { excerpt: None, ..found }).collect()
+}
+
+/// Fields that are said to name secrets, and that the schema does not have or does not mark: what an operator reads in the form
+/// is the name of a secret, and never its value.
+fn unmarked_fields(
+    manifest: &Manifest,
+    schema: Option<&ConfigSchema>,
+    files: &BTreeMap<String, String>,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let text = files.get(MANIFEST_FILE).map_or("", String::as_str);
+    for (index, field) in manifest.secrets_from_config.iter().enumerate() {
+        let message = match schema.and_then(|schema| schema.is_marked(field, "x-secret-ref")) {
+            Some(true) => continue,
+            Some(false) => format!("{field} has no \"x-secret-ref\": true in the schema"),
+            None => format!("the schema has no field {field}"),
+        };
+        let diagnostic = Diagnostic::error("unmarked_secret", MANIFEST_FILE, message)
+            .with_pointer(format!("/secrets_from_config/{index}"))
+            .with_help("a field that holds the name of a secret is a string with \"x-secret-ref\": true");
+        found.push(placed(diagnostic, text));
+    }
+    found
 }
 
 /// The folder that the sources are in: the first part of the entry's path.

@@ -1,6 +1,7 @@
 //! The port: what a backend is asked, under which terms, and how it fails.
 
 use crate::key::{CallId, Key};
+use sluice_model::OnCountersUnavailable;
 use sluice_model::counter::{Rule, Taken};
 use std::{future::Future, pin::Pin};
 use tokio::time::Instant;
@@ -47,24 +48,14 @@ pub struct Terms {
     /// that the clocks of executors do not matter. A clock that is set is for tests and mode `test`.
     pub now_ms: Option<u64>,
     /// What becomes of a take when the backend is away: the attachment's `on_counters_unavailable`.
-    pub on_unavailable: OnUnavailable,
+    pub on_unavailable: OnCountersUnavailable,
 }
 
 impl Terms {
     /// By this time, by the backend's own clock, locally where the backend is away.
     pub fn by(deadline: Instant) -> Terms {
-        Terms { deadline, now_ms: None, on_unavailable: OnUnavailable::Local }
+        Terms { deadline, now_ms: None, on_unavailable: OnCountersUnavailable::Local }
     }
-}
-
-/// What becomes of a take when the backend is away. Source: DESIGN "When an Action fails".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnavailable {
-    /// It counts locally, at the limit divided by the number of executors; the default.
-    #[default]
-    Local,
-    /// It is [`BackendError::Unavailable`].
-    Fail,
 }
 
 /// What a take is answered.

@@ -11,11 +11,11 @@
 //! counts made locally are not carried back.
 
 use crate::{
-    backend::{Answered, Backend, BackendError, OnUnavailable, Pending, Terms, Why},
+    backend::{Answered, Backend, BackendError, Pending, Terms, Why},
     key::{CallId, Key},
     memory::Memory,
 };
-use sluice_model::counter::Rule;
+use sluice_model::{OnCountersUnavailable, counter::Rule};
 use std::{
     sync::{
         Arc,
@@ -114,7 +114,7 @@ fn half(terms: Terms) -> Terms {
 impl Backend for WithFallback {
     fn take<'a>(&'a self, key: &'a Key, call: Option<&'a CallId>, rule: Rule, terms: Terms) -> Pending<'a, Answered> {
         Box::pin(async move {
-            let fail = terms.on_unavailable == OnUnavailable::Fail;
+            let fail = terms.on_unavailable == OnCountersUnavailable::Fail;
             let asked =
                 self.ask(if fail { terms } else { half(terms) }, |terms| self.shared.take(key, call, rule, terms));
             match asked.await {

@@ -19,7 +19,7 @@ mod key;
 mod memory;
 mod redis;
 
-pub use backend::{Answered, Backend, BackendError, OnUnavailable, Pending, Terms, Why};
+pub use backend::{Answered, Backend, BackendError, Pending, Terms, Why};
 pub use fallback::{FallbackConfig, WithFallback};
 pub use key::{CallId, Key, KeyMaker, Shared};
 pub use memory::{Evicted, Memory, MemoryConfig};

@@ -7,8 +7,7 @@ mod support;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::json;
 use sluice_counters::{
-    Backend, BackendError, CallId, FallbackConfig, Memory, MemoryConfig, OnUnavailable, Redis, RedisConfig, Terms, Why,
-    WithFallback,
+    Backend, BackendError, CallId, FallbackConfig, Memory, MemoryConfig, Redis, RedisConfig, Terms, Why, WithFallback,
 };
 use sluice_model::counter::{Algorithm, Change, MAX_COUNT, MAX_LIMIT, MAX_WINDOW_S, State, step};
 use std::{
@@ -40,7 +39,7 @@ async fn a_redis_that_is_killed_is_fallen_back_from_and_come_back_to() {
     }
     assert_eq!(allowed, 2, "half of the limit, of two executors");
     assert!(backend.is_away());
-    let strict = Terms { on_unavailable: OnUnavailable::Fail, ..live() };
+    let strict = Terms { on_unavailable: sluice_model::OnCountersUnavailable::Fail, ..live() };
     assert!(matches!(counter.ask(take.rule(), None, strict).await, Err(BackendError::Unavailable(_))));
     server.restart().await;
     let begun = Instant::now();

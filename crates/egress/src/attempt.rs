@@ -24,6 +24,12 @@ impl Attempts {
         std::mem::take(&mut *self.0.lock())
     }
 
+    /// Puts down a request of a run that may ask no host at all: it never comes to [`crate::Egress::fetch`].
+    pub fn undeclared(&self, host: &str) {
+        let failure = Some(HttpFailure::HostNotDeclared);
+        self.put(HttpAttempt { host: host.to_owned(), status: None, failure, duration_us: 0 });
+    }
+
     fn put(&self, attempt: HttpAttempt) {
         self.0.lock().push(attempt);
     }

@@ -15,7 +15,7 @@ use sluice_counters::{
 };
 use sluice_egress::{Attempts, Caller, Egress};
 use sluice_model::{
-    Attachment, AttachmentId, FlowRevision, Grants, Object, Slug,
+    Attachment, AttachmentId, FlowRevision, Grants, Object, OnCountersUnavailable, Slug,
     counter::{CounterScope, KvSet, Take, Taken},
     http::{HostPattern, HttpAttempt, HttpFailure, HttpRequest, HttpResponse},
     manifest::Capability,
@@ -42,7 +42,6 @@ pub(crate) struct Reach {
     memory: Arc<Memory>,
     fallback: Option<Arc<WithFallback>>,
     fetches: Arc<Fetches>,
-    nothing: Arc<NoPorts>,
 }
 
 impl fmt::Debug for Reach {
@@ -74,8 +73,7 @@ impl Reach {
                 (both.clone(), Some(both))
             }
         };
-        let (fetches, nothing) = (Arc::default(), Arc::new(NoPorts));
-        Ok(Arc::new(Reach { egress, counters: backend, memory, fallback, fetches, nothing }))
+        Ok(Arc::new(Reach { egress, counters: backend, memory, fallback, fetches: Arc::default() }))
     }
 
     /// Shows what there is to measure.
@@ -86,7 +84,8 @@ impl Reach {
     /// The ports of one run.
     pub(crate) fn ports(self: &Arc<Reach>, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
         let Run { attachment, execution, secrets, keys, deadline } = run;
-        let (Some(granted), Some(reached)) = (&attachment.granted, &trace.0) else { return self.nothing.clone() };
+        let reached = &trace.0;
+        let Some(granted) = &attachment.granted else { return Arc::new(Undeclared(reached.clone())) };
         Arc::new(RunPorts {
             reach: self.clone(),
             hosts: granted.hosts(&secrets),
@@ -107,6 +106,7 @@ pub(crate) struct Granted {
     caller: Caller,
     flow: Slug,
     attachment: AttachmentId,
+    on_counters_unavailable: OnCountersUnavailable,
     /// The names of the secrets that it may read.
     pub(crate) secrets: Vec<String>,
     /// The hosts that it may send to, those of URLs in its config among them.
@@ -132,6 +132,7 @@ impl Granted {
                 },
                 flow: revision.flow.clone(),
                 attachment: attachment.id.clone(),
+                on_counters_unavailable: attachment.on_counters_unavailable,
                 secrets: grants.secrets_with(config).into_iter().collect(),
                 hosts: grants.hosts_with(config).into(),
                 hosts_in_secrets: grants.hosts_in_secrets(config),
@@ -167,9 +168,9 @@ pub(crate) struct Run<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// What a run reached; nothing is kept of one that may reach nothing.
+/// What a run reached, and what it tried to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trace(Option<Arc<Reached>>);
+pub(crate) struct Trace(Arc<Reached>);
 
 #[derive(Debug, Default)]
 struct Reached {
@@ -178,21 +179,47 @@ struct Reached {
 }
 
 impl Trace {
-    /// For a run of an attachment.
-    pub(crate) fn of(attachment: &AttachmentPlan) -> Trace {
-        Trace(attachment.granted.as_ref().map(|_| Arc::default()))
-    }
-
     /// Takes the attempts that have ended; those of a run that is gone all have.
     pub(crate) fn attempts(&self) -> Vec<HttpAttempt> {
-        let mut attempts = self.0.as_ref().map(|reached| reached.attempts.take()).unwrap_or_default();
+        let mut attempts = self.0.attempts.take();
         attempts.truncate(MAX_ATTEMPTS);
         attempts
     }
 
     /// Whether a counter was answered by this executor alone, because the one that all share was away.
     pub(crate) fn fell_back(&self) -> bool {
-        self.0.as_ref().is_some_and(|reached| reached.fell_back.load(Ordering::Relaxed))
+        self.0.fell_back.load(Ordering::Relaxed)
+    }
+}
+
+/// Of a run whose version declares nothing: all is denied, and what it tried to send is told.
+#[derive(Debug)]
+struct Undeclared(Arc<Reached>);
+
+impl Ports for Undeclared {
+    fn fetch(&self, request: HttpRequest) -> Answer<HttpResponse> {
+        self.0.attempts.undeclared(request.url.host_str().unwrap_or_default());
+        NoPorts.fetch(request)
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Refusal> {
+        NoPorts.secret(name)
+    }
+
+    fn take(&self, take: Take, call: u32) -> Answer<Taken> {
+        NoPorts.take(take, call)
+    }
+
+    fn kv_get(&self, key: String) -> Answer<Option<String>> {
+        NoPorts.kv_get(key)
+    }
+
+    fn kv_set(&self, set: KvSet) -> Answer<()> {
+        NoPorts.kv_set(set)
+    }
+
+    fn kv_delete(&self, key: String) -> Answer<()> {
+        NoPorts.kv_delete(key)
     }
 }
 
@@ -230,7 +257,7 @@ impl RunPorts {
     }
 
     fn terms(&self) -> Terms {
-        Terms::by(self.deadline)
+        Terms { on_unavailable: self.granted.on_counters_unavailable, ..Terms::by(self.deadline) }
     }
 }
 

@@ -136,7 +136,7 @@ impl Runner {
                 (barred(bar, attachment), Cost::default(), Vec::new())
             } else {
                 let left = time_left(began, Instant::now(), slot, attachment, execution.deadline);
-                let trace = Trace::of(attachment);
+                let trace = Trace::default();
                 ledger.begins(attachment, &trace);
                 let ran = self.attachment(execution, attachment, left, &mut input, &mut slot_state, &trace).await;
                 ledger.ended();

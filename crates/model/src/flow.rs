@@ -32,6 +32,18 @@ words! {
     }
 }
 
+words! {
+    /// What becomes of `counters.take` while the counters that executors share cannot be reached.
+    #[derive(Default)]
+    OnCountersUnavailable {
+        /// Each executor counts for itself, at the limit divided by the number of executors; the run's audit says so.
+        #[default]
+        Local = "local",
+        /// The run ends as `unavailable`, whatever its Action answers.
+        Fail = "fail",
+    }
+}
+
 /// The id of an attachment; made by the control plane, unique in its tenant, kept through re-pinning.
 pub type AttachmentId = String;
 
@@ -52,6 +64,9 @@ pub struct Attachment {
     pub on_error: OnFailure,
     /// When its module, or another part that it needs, cannot be had.
     pub on_unavailable: OnFailure,
+    /// While the shared counters cannot be reached.
+    #[serde(default)]
+    pub on_counters_unavailable: OnCountersUnavailable,
     /// Its limit by the clock in milliseconds; `None` leaves it to the version.
     pub wall_ms: Option<u32>,
 }

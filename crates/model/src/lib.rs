@@ -40,7 +40,7 @@ pub use decode::Invalid;
 pub use diagnostic::Diagnostic;
 pub use error::{Code, Error, FieldViolation, Resource};
 pub use failure::{Failure, FailureReason};
-pub use flow::{Attachment, AttachmentId, FlowRevision, OnFailure, Slot};
+pub use flow::{Attachment, AttachmentId, FlowRevision, OnCountersUnavailable, OnFailure, Slot};
 pub use grants::Grants;
 pub use input::{CallerInput, Input};
 pub use limits::Limits;

@@ -27,6 +27,7 @@
 mod compatibility;
 mod defaults;
 mod keywords;
+mod marked;
 mod messages;
 #[cfg(test)]
 mod tests;

@@ -81,6 +81,9 @@ impl TryFrom<wire::Attachment> for Attachment {
             config: object(attachment.config).ctx("config")?,
             on_error: Word::from_wire(attachment.on_error).ctx("on_error")?,
             on_unavailable: Word::from_wire(attachment.on_unavailable).ctx("on_unavailable")?,
+            on_counters_unavailable: Word::from_wire_or_none(attachment.on_counters_unavailable)
+                .ctx("on_counters_unavailable")?
+                .unwrap_or_default(),
             wall_ms: attachment.wall_ms,
         })
     }
@@ -98,6 +101,7 @@ impl From<Attachment> for wire::Attachment {
             config: json::to_struct_unless_empty(attachment.config),
             on_error: attachment.on_error.to_wire(),
             on_unavailable: attachment.on_unavailable.to_wire(),
+            on_counters_unavailable: attachment.on_counters_unavailable.to_wire(),
             wall_ms: attachment.wall_ms,
         }
     }

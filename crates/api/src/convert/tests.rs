@@ -65,6 +65,7 @@ fn flow() -> FlowRevision {
         config: object(json!({ "domains": ["example.com"], "n": 3 })),
         on_error: OnFailure::Block,
         on_unavailable: OnFailure::Continue,
+        on_counters_unavailable: sluice_model::OnCountersUnavailable::Fail,
         wall_ms,
     };
     FlowRevision {

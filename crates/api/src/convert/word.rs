@@ -3,7 +3,7 @@
 use super::FieldError;
 use crate::{control, types::v1 as wire};
 use sluice_model::{
-    FailureReason, LogLevel, OnFailure, OutcomeKind, Skipped,
+    FailureReason, LogLevel, OnCountersUnavailable, OnFailure, OutcomeKind, Skipped,
     claim::{ClaimTarget, ClaimToken},
     flow::FlowChangeKind,
     manifest::Capability,
@@ -99,6 +99,7 @@ words! {
     Skipped = SkipReason { AfterBlock, Disabled, BreakGlass }
     LogLevel = LogLevel { Debug, Info, Warn, Error }
     OnFailure = OnFailure { Block, Continue }
+    OnCountersUnavailable = OnCountersUnavailable { Local, Fail }
     FlowChangeKind = FlowChangeKind { Attached, Detached, Updated, SlotUpdated }
     ActionKind = ActionKind { Template, Custom }
     Capability = Capability { Counters, Kv }

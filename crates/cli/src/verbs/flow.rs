@@ -165,6 +165,9 @@ pub(crate) struct AttachArgs {
     /// What a run does that cannot be had
     #[arg(long, value_name = "POLICY")]
     on_unavailable: Option<Policy>,
+    /// What becomes of counters.take while the counters that executors share cannot be reached
+    #[arg(long, value_name = "POLICY")]
+    on_counters_unavailable: Option<CountersPolicy>,
     /// How long a run may take by the clock, 1 to 5000 milliseconds; without it the version's own limit
     #[arg(long, value_name = "N")]
     wall_ms: Option<u32>,
@@ -217,6 +220,27 @@ impl Policy {
     }
 }
 
+/// What becomes of `counters.take` while the shared counters are away.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CountersPolicy {
+    /// Each executor counts for itself, at the limit divided by their number
+    Local,
+    /// The run ends as unavailable, and --on-unavailable applies
+    Fail,
+}
+
+impl CountersPolicy {
+    /// The wire's number; unspecified where nothing is said.
+    fn number(policy: Option<CountersPolicy>) -> i32 {
+        let number = match policy {
+            None => wire::OnCountersUnavailable::Unspecified,
+            Some(CountersPolicy::Local) => wire::OnCountersUnavailable::Local,
+            Some(CountersPolicy::Fail) => wire::OnCountersUnavailable::Fail,
+        };
+        number.into()
+    }
+}
+
 pub(crate) async fn run(command: Command, screen: &Screen) -> Result<(), Stop> {
     match command {
         Command::Create { flow, save } => create(flow, save, screen).await,
@@ -262,7 +286,7 @@ async fn create(flow: String, save: SaveArgs, screen: &Screen) -> Result<(), Sto
 }
 
 async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
-    let AttachArgs { flow, trigger, action, config, position, on_error, on_unavailable, wall_ms, edit } = args;
+    let AttachArgs { flow, trigger, action, config, position, edit, .. } = args;
     let (slug, version) = action.split_once('@').unwrap_or((&action, ""));
     let request = control::AttachActionRequest {
         tenant: edit.save.tenant.tenant.clone(),
@@ -272,9 +296,10 @@ async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
         version: version.to_owned(),
         config: Some(json::to_struct(file::read_config(config.as_deref())?)),
         position,
-        on_error: Policy::number(on_error),
-        on_unavailable: Policy::number(on_unavailable),
-        wall_ms,
+        on_error: Policy::number(args.on_error),
+        on_unavailable: Policy::number(args.on_unavailable),
+        on_counters_unavailable: CountersPolicy::number(args.on_counters_unavailable),
+        wall_ms: args.wall_ms,
         etag: edit.etag.clone(),
         request_id: edit.save.request.request_id.clone(),
     };

@@ -12,7 +12,7 @@ use sluice_api::{
     convert::{Ctx as _, Word as _, json, required, timestamp},
     types::v1 as wire,
 };
-use sluice_model::{Object, OnFailure};
+use sluice_model::{Object, OnCountersUnavailable, OnFailure};
 
 /// `{have, waiting}`
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -117,7 +117,7 @@ struct Slot {
     attachments: Vec<Attachment>,
 }
 
-/// `{attachment, slug, version, position, enabled, config, on_error, on_unavailable, wall_ms | null}`
+/// `{attachment, slug, version, position, enabled, config, on_error, on_unavailable, on_counters_unavailable, wall_ms | null}`
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Attachment {
     attachment: String,
@@ -128,6 +128,7 @@ pub(super) struct Attachment {
     config: Object,
     on_error: OnFailure,
     on_unavailable: OnFailure,
+    on_counters_unavailable: OnCountersUnavailable,
     wall_ms: Option<u32>,
 }
 
@@ -159,6 +160,9 @@ impl TryFrom<wire::Attachment> for Attachment {
             config: attachment.config.map_or_else(|| Ok(Object::new()), json::object).ctx("config")?,
             on_error: OnFailure::from_wire(attachment.on_error).ctx("on_error")?,
             on_unavailable: OnFailure::from_wire(attachment.on_unavailable).ctx("on_unavailable")?,
+            on_counters_unavailable: OnCountersUnavailable::from_wire_or_none(attachment.on_counters_unavailable)
+                .ctx("on_counters_unavailable")?
+                .unwrap_or_default(),
             attachment: attachment.attachment,
             slug: attachment.slug,
             version: attachment.version,
@@ -195,7 +199,10 @@ impl View for Flow {
                     if a.enabled { action } else { action.faint() },
                     Cell::new(&a.attachment),
                     Cell::new(a.on_error),
-                    Cell::new(a.on_unavailable),
+                    Cell::new(match a.on_counters_unavailable {
+                        OnCountersUnavailable::Local => a.on_unavailable.to_string(),
+                        fail => format!("{}, counters: {fail}", a.on_unavailable),
+                    }),
                     Cell::new(a.wall_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"))),
                     Cell::new(super::cut(&serde_json::Value::Object(a.config.clone()).to_string(), 60)).faint(),
                 ]);

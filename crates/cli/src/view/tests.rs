@@ -215,6 +215,10 @@ fn flows() {
         config: Some(to_struct(json!({ "domains": ["example.com"] }).as_object().unwrap().clone())),
         on_error: wire::OnFailure::Block.into(),
         on_unavailable: wire::OnFailure::Continue.into(),
+        on_counters_unavailable: match position {
+            1 => wire::OnCountersUnavailable::Local.into(),
+            _ => wire::OnCountersUnavailable::Fail.into(),
+        },
         wall_ms: enabled.then_some(300),
     };
     let slots = vec![wire::Slot {

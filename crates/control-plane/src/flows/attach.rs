@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_model::limits::{MAX_ATTACHMENTS_A_SLOT, MAX_WALL_MS};
 use sluice_model::version::ActionVersion;
-use sluice_model::{Attachment, AuditKind, Code, Error, Object, OnFailure, Slot, Slug, Trigger};
+use sluice_model::{Attachment, AuditKind, Code, Error, Object, OnCountersUnavailable, OnFailure, Slot, Slug, Trigger};
 
 /// The letters of an attachment's id: none that are taken for another.
 const ID_LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -35,6 +35,9 @@ pub(crate) struct Attach {
     pub(crate) on_error: Option<OnFailure>,
     /// What a run does that cannot be had; `None` is block.
     pub(crate) on_unavailable: Option<OnFailure>,
+    /// What becomes of a take while the shared counters cannot be reached; `None` is local.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_counters_unavailable: Option<OnCountersUnavailable>,
     /// How long a run may take, in milliseconds; `None` leaves it to the version.
     pub(crate) wall_ms: Option<u32>,
     /// The etag of the revision to be changed; empty for whatever is the newest.
@@ -57,6 +60,7 @@ impl Attach {
             config: self.config.clone(),
             on_error: self.on_error.unwrap_or(OnFailure::Block),
             on_unavailable: self.on_unavailable.unwrap_or(OnFailure::Block),
+            on_counters_unavailable: self.on_counters_unavailable.unwrap_or_default(),
             wall_ms,
         };
         let mut slots = edit.newest.slots.clone();
@@ -155,6 +159,7 @@ pub(super) fn pictured(attachment: &Attachment, position: usize, version: &Actio
         "config": config::shown(version.schema.as_ref(), &attachment.config)?,
         "on_error": attachment.on_error,
         "on_unavailable": attachment.on_unavailable,
+        "on_counters_unavailable": attachment.on_counters_unavailable,
         "wall_ms": attachment.wall_ms,
     }))
 }

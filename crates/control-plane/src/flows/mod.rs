@@ -33,8 +33,9 @@ use crate::tenants::Tenants;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sluice_model::diagnostic::nearest;
+use sluice_model::manifest::Capability;
 use sluice_model::version::ActionVersion;
-use sluice_model::{Attachment, Error, FlowRevision, OnFailure, Slug};
+use sluice_model::{Attachment, Error, FlowRevision, OnCountersUnavailable, OnFailure, Slug};
 
 /// Something that was accepted and is likely not what was meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,6 +250,12 @@ async fn warnings_of(
     if attachment.on_unavailable == OnFailure::Continue {
         let message = "where its module cannot be had the sign-in goes on without it";
         found.push(Warning::new("on_unavailable_continue", message.to_owned()));
+    }
+    if attachment.on_counters_unavailable == OnCountersUnavailable::Fail
+        && !version.grants.capabilities.contains(&Capability::Counters)
+    {
+        let message = format!("it has no effect: version {} does not declare counters", version.version);
+        found.push(Warning::new("on_counters_unavailable_unused", message));
     }
     if let Some(wall_ms) = attachment.wall_ms.filter(|ms| *ms > version.limits.wall_ms) {
         let message = format!(

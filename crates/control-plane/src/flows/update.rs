@@ -6,7 +6,7 @@ use super::{config, warnings_of};
 use serde::Serialize;
 use serde_json::json;
 use sluice_model::limits::{DEFAULT_SLOT_BUDGET_MS, MAX_SLOT_BUDGET_MS};
-use sluice_model::{AuditKind, Error, Object, OnFailure, Slug, Trigger};
+use sluice_model::{AuditKind, Error, Object, OnCountersUnavailable, OnFailure, Slug, Trigger};
 
 /// What of an attachment is changed; `None` stays as it is.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +25,9 @@ pub(crate) struct Update {
     pub(crate) on_error: Option<OnFailure>,
     /// What a run does that cannot be had.
     pub(crate) on_unavailable: Option<OnFailure>,
+    /// What becomes of a take while the shared counters cannot be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_counters_unavailable: Option<OnCountersUnavailable>,
     /// How long a run may take, in milliseconds; 0 leaves it to the version.
     pub(crate) wall_ms: Option<u32>,
     /// Whether it runs.
@@ -35,11 +38,12 @@ pub(crate) struct Update {
 
 impl Update {
     fn changes_nothing(&self) -> bool {
-        let Update { config, position, on_error, on_unavailable, wall_ms, enabled, .. } = self;
+        let Update { config, position, on_error, on_unavailable, on_counters_unavailable, wall_ms, enabled, .. } = self;
         config.is_none()
             && position.is_none()
             && on_error.is_none()
             && on_unavailable.is_none()
+            && on_counters_unavailable.is_none()
             && wall_ms.is_none()
             && enabled.is_none()
     }
@@ -47,7 +51,7 @@ impl Update {
     /// What it makes of a revision.
     pub(super) async fn draft(&self, edit: Edit<'_>) -> Result<Draft, Error> {
         if self.changes_nothing() {
-            let message = "nothing is to be changed: send at least one of config, position, on_error, on_unavailable, wall_ms, enabled";
+            let message = "nothing is to be changed: send at least one of config, position, on_error, on_unavailable, on_counters_unavailable, wall_ms, enabled";
             return Err(Error::field("config", message));
         }
         let mut slots = edit.newest.slots.clone();
@@ -73,6 +77,7 @@ impl Update {
         }
         attachment.on_error = self.on_error.unwrap_or(attachment.on_error);
         attachment.on_unavailable = self.on_unavailable.unwrap_or(attachment.on_unavailable);
+        attachment.on_counters_unavailable = self.on_counters_unavailable.unwrap_or(attachment.on_counters_unavailable);
         attachment.enabled = self.enabled.unwrap_or(attachment.enabled);
         match self.wall_ms {
             None => {}

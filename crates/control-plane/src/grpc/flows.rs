@@ -51,6 +51,10 @@ impl FlowEdge {
             position: asked.position,
             on_error: sluice_model::OnFailure::from_wire_or_none(asked.on_error).ctx("on_error")?,
             on_unavailable: sluice_model::OnFailure::from_wire_or_none(asked.on_unavailable).ctx("on_unavailable")?,
+            on_counters_unavailable: sluice_model::OnCountersUnavailable::from_wire_or_none(
+                asked.on_counters_unavailable,
+            )
+            .ctx("on_counters_unavailable")?,
             wall_ms: asked.wall_ms,
             etag: asked.etag,
         };
@@ -88,6 +92,10 @@ impl FlowEdge {
             position: asked.position,
             on_error: sluice_model::OnFailure::from_wire_or_none(asked.on_error).ctx("on_error")?,
             on_unavailable: sluice_model::OnFailure::from_wire_or_none(asked.on_unavailable).ctx("on_unavailable")?,
+            on_counters_unavailable: sluice_model::OnCountersUnavailable::from_wire_or_none(
+                asked.on_counters_unavailable,
+            )
+            .ctx("on_counters_unavailable")?,
             wall_ms: asked.wall_ms,
             enabled: asked.enabled,
             etag: asked.etag,

@@ -4,7 +4,7 @@ use crate::support::{Plane, archive, assert_refused, attachment, bump, domain_ch
 use serde_json::json;
 use sluice_api::control::v1 as control;
 use sluice_api::convert::json as wire_json;
-use sluice_api::types::v1::OnFailure;
+use sluice_api::types::v1::{OnCountersUnavailable, OnFailure};
 use sluice_model::Code;
 
 const CONTINUE: &str = "export const execute = () => ({ kind: 'continue' })\n";
@@ -117,6 +117,7 @@ async fn policy_and_wall_limit_are_kept_and_bounded() {
     let request = |wall_ms| control::AttachActionRequest {
         on_error: OnFailure::Continue.into(),
         on_unavailable: OnFailure::Continue.into(),
+        on_counters_unavailable: OnCountersUnavailable::Fail.into(),
         wall_ms: Some(wall_ms),
         ..with_config(attachment("domain-check", ""), json!({"domains": ["a.example"]}))
     };
@@ -128,15 +129,19 @@ async fn policy_and_wall_limit_are_kept_and_bounded() {
     assert_unchanged(&plane).await;
     let saved = plane.attach(request(5000)).await.unwrap();
     let codes: Vec<&str> = saved.warnings.iter().map(|warning| warning.code.as_str()).collect();
-    assert_eq!(codes, ["on_error_continue", "on_unavailable_continue", "wall_ms_above_version"]);
+    assert_eq!(
+        codes,
+        ["on_error_continue", "on_unavailable_continue", "on_counters_unavailable_unused", "wall_ms_above_version"]
+    );
     let shown = control::GetFlowRequest { tenant: "acme".into(), flow: "login".into(), revision: 0 };
     let shown = plane.flows().get_flow(shown).await.unwrap().into_inner();
-    assert_eq!(shown.warnings.len(), 3);
+    assert_eq!(shown.warnings.len(), 4);
     let attached = &shown.flow.unwrap().slots[0].attachments[0];
     assert_eq!(
         (attached.on_error(), attached.on_unavailable(), attached.wall_ms),
         (OnFailure::Continue, OnFailure::Continue, Some(5000))
     );
+    assert_eq!(attached.on_counters_unavailable(), OnCountersUnavailable::Fail);
 }
 
 #[tokio::test]

@@ -126,17 +126,22 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
         config: Some(object(json!({"domains": ["b.example"], "strict": true}))),
         on_error: OnFailure::Continue.into(),
         on_unavailable: OnFailure::Continue.into(),
+        on_counters_unavailable: types::OnCountersUnavailable::Fail.into(),
         wall_ms: Some(400),
         enabled: Some(true),
         ..update(&id)
     };
     let saved = plane.update(request.clone()).await.unwrap();
-    assert_eq!(codes(&saved), ["on_error_continue", "on_unavailable_continue", "wall_ms_above_version"]);
+    assert_eq!(
+        codes(&saved),
+        ["on_error_continue", "on_unavailable_continue", "on_counters_unavailable_unused", "wall_ms_above_version"]
+    );
     let after = plane.attached().await.remove(0);
     assert_eq!(
         (after.on_error(), after.on_unavailable(), after.wall_ms),
         (OnFailure::Continue, OnFailure::Continue, Some(400))
     );
+    assert_eq!(after.on_counters_unavailable(), types::OnCountersUnavailable::Fail);
     assert_eq!((after.config, after.enabled), (request.config, true));
     plane.update(control::UpdateAttachmentRequest { wall_ms: Some(0), ..update(&id) }).await.unwrap();
     assert_eq!(plane.attached().await[0].wall_ms, None, "0 leaves it to the version again");

@@ -63,7 +63,7 @@ async fn an_attached_action_is_the_next_revision_and_in_audit() {
     assert_eq!(
         to,
         json!({"version": "1.0.0", "position": 1, "enabled": true, "config": {}, "on_error": "block",
-               "on_unavailable": "block", "wall_ms": null})
+               "on_unavailable": "block", "on_counters_unavailable": "local", "wall_ms": null})
     );
 }
 

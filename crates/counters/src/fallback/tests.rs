@@ -166,7 +166,7 @@ async fn the_caller_may_rather_have_an_error_and_kv_is_absent() {
     let bench = Bench::new();
     bench.fickle.away.store(true, Ordering::Relaxed);
     let terms = Terms::by(Instant::now() + Duration::from_millis(500));
-    let strict = Terms { on_unavailable: OnUnavailable::Fail, ..terms };
+    let strict = Terms { on_unavailable: OnCountersUnavailable::Fail, ..terms };
     let unavailable = |why| Some(BackendError::Unavailable(why));
     assert_eq!(bench.backend.take(&bench.key, None, bench.rule, strict).await.err(), unavailable(Why::Connection));
     assert_eq!(bench.backend.take(&bench.key, None, bench.rule, strict).await.err(), unavailable(Why::Open));

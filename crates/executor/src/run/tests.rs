@@ -50,6 +50,7 @@ fn code(bundle: Bundle) -> Piece {
             config: Object::new(),
             on_error: OnFailure::Block,
             on_unavailable: OnFailure::Block,
+            on_counters_unavailable: sluice_model::OnCountersUnavailable::Local,
             wall_ms: None,
         },
         limits: Limits { cpu_ms: 1_000, wall_ms: 5_000 },

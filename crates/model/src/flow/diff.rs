@@ -42,7 +42,8 @@ pub enum FlowChange<'a> {
         from: Placed<'a>,
         /// As it is now.
         to: Placed<'a>,
-        /// What differs: `version`, `position`, `enabled`, `on_error`, `on_unavailable`, `wall_ms`, and pointers into the
+        /// What differs: `version`, `position`, `enabled`, `on_error`, `on_unavailable`,
+        /// `on_counters_unavailable`, `wall_ms`, and pointers into the
         /// config such as `config/domains`; never empty.
         fields: Vec<String>,
     },
@@ -143,6 +144,7 @@ fn changed_fields(old: &Attachment, new: &Attachment, moved: bool) -> Vec<String
     note(old.enabled != new.enabled, "enabled");
     note(old.on_error != new.on_error, "on_error");
     note(old.on_unavailable != new.on_unavailable, "on_unavailable");
+    note(old.on_counters_unavailable != new.on_counters_unavailable, "on_counters_unavailable");
     note(old.wall_ms != new.wall_ms, "wall_ms");
     changed_keys(&old.config, &new.config, "config", &mut fields);
     fields
@@ -165,7 +167,7 @@ fn changed_keys(old: &Object, new: &Object, under: &str, fields: &mut Vec<String
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
     use super::*;
-    use crate::{OnFailure, Slug};
+    use crate::{OnCountersUnavailable, OnFailure, Slug};
     use semver::Version;
     use serde_json::json;
 
@@ -178,6 +180,7 @@ mod tests {
             config: Object::new(),
             on_error: OnFailure::Block,
             on_unavailable: OnFailure::Block,
+            on_counters_unavailable: OnCountersUnavailable::Local,
             wall_ms: None,
         }
     }

@@ -1,6 +1,6 @@
 //! `sluice flow update`, `detach` and `slot`
 
-use super::{EditArgs, Policy, show_saved};
+use super::{CountersPolicy, EditArgs, Policy, show_saved};
 use crate::{file, screen::Screen, stop::Stop};
 use sluice_api::{control::v1 as control, convert::json};
 use std::path::PathBuf;
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// What a run does that cannot be had
     #[arg(long, value_name = "POLICY")]
     on_unavailable: Option<Policy>,
+    /// What becomes of counters.take while the counters that executors share cannot be reached
+    #[arg(long, value_name = "POLICY")]
+    on_counters_unavailable: Option<CountersPolicy>,
     /// How long a run may take by the clock, 1 to 5000 milliseconds; 0 for the version's own limit
     #[arg(long, value_name = "N")]
     wall_ms: Option<u32>,
@@ -34,15 +37,16 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn update(args: Args, screen: &Screen) -> Result<(), Stop> {
-    let Args { flow, attachment, config, position, on_error, on_unavailable, wall_ms, enabled, edit } = args;
+    let Args { flow, attachment, config, position, wall_ms, enabled, edit, .. } = args;
     let request = control::UpdateAttachmentRequest {
         tenant: edit.save.tenant.tenant.clone(),
         flow: flow.clone(),
         attachment: attachment.clone(),
         config: config.map(|file| file::read_config(Some(&file))).transpose()?.map(json::to_struct),
         position,
-        on_error: Policy::number(on_error),
-        on_unavailable: Policy::number(on_unavailable),
+        on_error: Policy::number(args.on_error),
+        on_unavailable: Policy::number(args.on_unavailable),
+        on_counters_unavailable: CountersPolicy::number(args.on_counters_unavailable),
         wall_ms,
         enabled,
         etag: edit.etag.clone(),

@@ -215,7 +215,8 @@ mod tests {
             ..wire::Version::default()
         };
         let higher = json!({ "type": "integer", "title": "N", "description": "A number.", "minimum": 5 });
-        let new = schema(json!({ "n": higher, "added": text }), json!(["added"]));
+        let reference = json!({ "type": "string", "title": "R", "description": "A secret.", "x-secret-ref": true });
+        let new = schema(json!({ "n": higher, "added": reference }), json!(["added"]));
         let manifest = "triggers = [\"post-login\", \"pre-token-issue\"]\noutcomes = [\"continue\"]\nhosts = [\"kept.example\", \"new.example\"]\n\
              secrets = [\"API_KEY\"]\nsecrets_from_config = [\"/added\"]\n[limits]\ncpu_ms = 80\n";
         let changes = Changes::between(before, &package(manifest, Some(new)));

@@ -59,6 +59,7 @@ fn attachment(id: &str, version: &str) -> wire::Attachment {
         config: Some(to_struct(json!({ "domains": [version], "token": "(hidden)" }).as_object().unwrap().clone())),
         on_error: wire::OnFailure::Block.into(),
         on_unavailable: wire::OnFailure::Block.into(),
+        on_counters_unavailable: wire::OnCountersUnavailable::Local.into(),
         wall_ms: None,
     }
 }

@@ -64,6 +64,10 @@ async fn what_is_not_declared_is_denied_by_name_with_the_authors_place() {
             let failure = failure(&ran, 0);
             assert!(failure.message.contains(says), "{what}: {}", failure.message);
             assert_eq!(failure.line, Some(2), "{what}: {failure:?}");
+            let fetches = stage.audited().remove(0).run.unwrap().fetches;
+            let told: Vec<_> = fetches.iter().map(|f| (f.host.as_str(), f.failure.as_str())).collect();
+            let expected: &[_] = if what.contains("fetch") { &[("api.example.com", "host_not_declared")] } else { &[] };
+            assert_eq!(told, expected, "{what}");
         }
     }
 }
