@@ -274,9 +274,18 @@ fn encoded(Taken { allowed, remaining, retry_after_s }: Taken) -> Vec<u8> {
     let mut encoder = Encoder::small();
     // Flat, and all numbers are finite: there is nothing to refuse.
     let written = encoder.object(|fields| {
-        fields.field(key!("allowed"), |e| Ok(e.bool(allowed)))?;
-        fields.field(key!("remaining"), |e| Ok(e.u64(remaining)))?;
-        fields.field(key!("retry_after_s"), |e| Ok(e.u64(retry_after_s.into())))
+        fields.field(key!("allowed"), |e| {
+            e.bool(allowed);
+            Ok(())
+        })?;
+        fields.field(key!("remaining"), |e| {
+            e.u64(remaining);
+            Ok(())
+        })?;
+        fields.field(key!("retry_after_s"), |e| {
+            e.u64(retry_after_s.into());
+            Ok(())
+        })
     });
     debug_assert!(written.is_ok());
     encoder.into_bytes()

@@ -1,6 +1,7 @@
 //! The allocator of the guest's small blocks, which is plain memory arithmetic: the very file, compiled for this machine.
 #![allow(unsafe_code, reason = "what is tested works on raw memory")]
 
+#[allow(clippy::cast_possible_truncation, reason = "it is written for addresses of 32 bits")]
 #[path = "../../guest/src/heap/blocks.rs"]
 mod blocks;
 
@@ -55,7 +56,7 @@ impl Taken {
 struct Heap {
     chunks: Vec<Box<Chunk>>,
     taken: Vec<Taken>,
-    /// Bytes of blocks that have been taken since the last seal, with the most that their words and rounding add.
+    /// What the last block was filled with.
     fills: u8,
 }
 
