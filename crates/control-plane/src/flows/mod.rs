@@ -254,7 +254,10 @@ async fn warnings_of(
     if attachment.on_counters_unavailable == OnCountersUnavailable::Fail
         && !version.grants.capabilities.contains(&Capability::Counters)
     {
-        let message = format!("it has no effect: version {} does not declare counters", version.version);
+        let message = format!(
+            "on_counters_unavailable has no effect: version {} does not declare the capability counters",
+            version.version
+        );
         found.push(Warning::new("on_counters_unavailable_unused", message));
     }
     if let Some(wall_ms) = attachment.wall_ms.filter(|ms| *ms > version.limits.wall_ms) {
