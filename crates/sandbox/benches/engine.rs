@@ -236,10 +236,11 @@ async fn bench() {
         now: None,
         ports: Arc::new(NoPorts),
     };
-    let run = async |snapshot: &Arc<Snapshot>| {
-        let report = engine.run(snapshot, request()).await;
+    let run_on = async |engine: &Engine, snapshot: &Arc<Snapshot>, request: RunRequest| {
+        let report = engine.run(snapshot, request).await;
         assert!(report.outcome.is_ok(), "{report:?}");
     };
+    let run = async |snapshot: &Arc<Snapshot>| run_on(&engine, snapshot, request()).await;
 
     let allow = make(ALLOW_LIST).await;
     // Each with slots of its own, that nothing else writes to.
@@ -309,32 +310,15 @@ async fn bench() {
         row("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
         row(
             "allow-list alone, the web's APIs in the base image",
-            Box::new(|| {
-                Box::pin(async {
-                    let report = with.run(&allow_with, request()).await;
-                    assert!(report.outcome.is_ok(), "{report:?}");
-                })
-            }),
+            Box::new(|| Box::pin(run_on(&with, &allow_with, request()))),
         ),
         row(
             "allow-list alone, no APIs in the base image",
-            Box::new(|| {
-                Box::pin(async {
-                    let report = without.run(&allow_without, request()).await;
-                    assert!(report.outcome.is_ok(), "{report:?}");
-                })
-            }),
+            Box::new(|| Box::pin(run_on(&without, &allow_without, request()))),
         ),
         row(
             "allow-list and a counters.take in memory",
-            Box::new(|| {
-                let request = RunRequest { ports: counters(), ..request() };
-                let (engine, counted) = (&engine, &counted);
-                Box::pin(async move {
-                    let report = engine.run(counted, request).await;
-                    assert!(report.outcome.is_ok(), "{report:?}");
-                })
-            }),
+            Box::new(|| Box::pin(run_on(&engine, &counted, RunRequest { ports: counters(), ..request() }))),
         ),
         row("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
         row("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
