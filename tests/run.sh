@@ -68,6 +68,6 @@ if [ "$tier" = full ]; then
 fi
 step "tests" cargo test --release --locked --workspace
 if [ "$tier" = full ]; then
-    step "bench: engine" cargo bench --locked -p sluice-sandbox --features probe
+    step "bench: engine, components" cargo bench --locked -p sluice-sandbox --features probe
 fi
 printf '\nall passed (%s tier) in %s s\n' "$tier" "$(($(date +%s) - started))"

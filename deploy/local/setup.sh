@@ -67,8 +67,8 @@ need_rust() {
     channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
     rustup toolchain list | grep -q "^$channel" || rustup toolchain install --profile minimal --no-self-update "$channel"
     rustup component add --toolchain "$channel" rustfmt clippy >/dev/null 2>&1 || fail "rustup cannot add rustfmt and clippy to $channel"
-    rustup target add --toolchain "$channel" wasm32-unknown-unknown >/dev/null 2>&1 ||
-        fail "rustup cannot add the target wasm32-unknown-unknown to $channel"
+    rustup target add --toolchain "$channel" wasm32-unknown-unknown wasm32-wasip2 >/dev/null 2>&1 ||
+        fail "rustup cannot add the targets wasm32-unknown-unknown and wasm32-wasip2 to $channel"
 }
 
 # Linters that are not Rust crates of ours, pinned, in a folder of the build's own.

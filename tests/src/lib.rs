@@ -7,6 +7,8 @@
 
 pub mod attempts;
 pub mod cluster;
+pub mod component;
+pub mod document;
 pub mod load;
 pub mod meddler;
 pub mod redis;

@@ -4,7 +4,7 @@
 //! Here a file is read, its package is made, and the command line is run on it. What is right is judged in
 //! `tests/e2e/refusals.rs`.
 
-use crate::{Cli, PATIENCE, Planes, binary, pause};
+use crate::{Cli, PATIENCE, Planes, binary, component, pause};
 use flate2::{Compression, write::GzEncoder};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use serde::Deserialize;
@@ -84,6 +84,9 @@ pub struct Refusal {
     /// The package's files, where they differ from the base; an empty text takes one away.
     #[serde(default)]
     files: BTreeMap<String, String>,
+    /// WebAssembly, from text.
+    #[serde(default)]
+    wasm: Vec<Wasm>,
     /// What text cannot hold.
     #[serde(default)]
     make: Vec<Make>,
@@ -136,6 +139,45 @@ pub struct Failed {
     /// What is said of it to people.
     #[serde(default)]
     pub says: Vec<String>,
+}
+
+/// WebAssembly that is made from text.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wasm {
+    /// Where.
+    path: String,
+    /// All of it: a component, or a core module; or
+    text: Option<String>,
+    /// the body of `execute` of a component of the world,
+    #[serde(default)]
+    execute: String,
+    /// what it imports, as a core module does,
+    #[serde(default)]
+    imports: String,
+    /// and what lies at 1024, 2048 and so on in its memory.
+    #[serde(default)]
+    texts: Vec<String>,
+    /// Bytes that are another's afterwards: where, and what.
+    #[serde(default)]
+    patch: Vec<(usize, u8)>,
+    /// How many bytes of it are kept.
+    keep: Option<usize>,
+}
+
+impl Wasm {
+    fn bytes(&self) -> Vec<u8> {
+        let texts: Vec<&str> = self.texts.iter().map(String::as_str).collect();
+        let mut bytes = match &self.text {
+            Some(text) => component::assembled(text),
+            None => component::component(&self.imports, &texts, &self.execute),
+        };
+        for (at, byte) in &self.patch {
+            bytes[*at] = *byte;
+        }
+        bytes.truncate(self.keep.unwrap_or(bytes.len()));
+        bytes
+    }
 }
 
 /// Something in the package's folder that text cannot hold, or would be long.
@@ -304,6 +346,9 @@ impl Refusal {
         fs::create_dir_all(folder).unwrap();
         for (path, text) in &files {
             write(&folder.join(path), text.as_bytes());
+        }
+        for wasm in &self.wasm {
+            write(&folder.join(&wasm.path), &wasm.bytes());
         }
         for make in &self.make {
             for number in 0..make.count {

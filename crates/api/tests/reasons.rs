@@ -22,7 +22,7 @@ const CODES: &[&str] = &[
     "RESOURCE_EXHAUSTED",
 ];
 /// Environment variables begin so, or are one of these.
-const VARIABLES: &[&str] = &["SLUICE_", "CARGO_", "FAULT_INJECTION_", "XDG_", "NO_COLOR", "OUT_DIR"];
+const VARIABLES: &[&str] = &["SLUICE_", "CARGO_", "FAULT_INJECTION_", "XDG_", "RAYON_", "NO_COLOR", "OUT_DIR"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

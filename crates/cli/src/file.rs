@@ -150,13 +150,13 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("index.ts"), "export {}").unwrap();
         fs::write(path("packed"), "\u{1f}").unwrap();
-        fs::File::create(path("large.tar.gz")).unwrap().set_len(9 << 20).unwrap();
+        fs::File::create(path("large.tar.gz")).unwrap().set_len(29 << 20).unwrap();
         for (name, reason, says) in [
             ("nowhere", "INVALID_FILE", "nowhere cannot be read: there is no such file or folder"),
             ("index.ts/x", "INVALID_FILE", "a part of the path is not a folder"),
             ("index.ts", "INVALID_FILE", "index.ts is neither a folder nor a .tar.gz"),
             ("packed", "INVALID_FILE", "is neither a folder nor a .tar.gz"),
-            ("large.tar.gz", "INVALID_PACKAGE", "the archive has 9437184 bytes; at most 4194304 are taken"),
+            ("large.tar.gz", "INVALID_PACKAGE", "the archive has 30408704 bytes; at most 29360128 are taken"),
         ] {
             let (got, field, message) = refused(read_package(&path(name)).unwrap_err());
             assert_eq!((got.as_str(), field.as_str()), (reason, "package"), "{name}");

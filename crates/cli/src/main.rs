@@ -31,6 +31,7 @@ use std::{ffi::OsString, process::ExitCode};
 fn main() -> ExitCode {
     // A compiler child is this very binary under a hidden name: it must get its turn before anything else is set up.
     sluice_compiler::run_child_if_asked();
+    sluice_sandbox::run_component_child_if_asked();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Before the arguments are read it is not known whether they ask for JSON; whoever writes the flag means it.
     let early = Screen::of_process(arguments.iter().any(|argument| argument == "--json"));

@@ -20,6 +20,8 @@ pub(crate) enum Starter {
     BreachedAccount,
     /// Uses a package of npm, bundled by esbuild
     NpmBundle,
+    /// A WebAssembly component in Rust: lets in e-mail addresses of the company's domains alone
+    RustComponent,
 }
 
 impl Starter {
@@ -73,6 +75,12 @@ const NPM_BUNDLE: &[File] = files!(
     "npm-bundle": "action.toml", "schema.json", "package.json", "README.md", "src/index.ts", "src/networks.ts",
     "tests/networks.json", "tsconfig.json",
 );
+const RUST_COMPONENT: &[File] = files!(
+    "rust-component": "action.toml", "schema.json", "Cargo.toml", "Cargo.lock", "README.md", "src/lib.rs", "tests/domains.json",
+);
+const RUST_GITIGNORE: File = (".gitignore", include_str!("../starters/rust-component/gitignore"));
+/// The world that components are made for.
+const WORLD: File = ("wit/action.wit", include_str!("../../../proto/wit/action.wit"));
 const NPM_GITIGNORE: File = (".gitignore", include_str!("../starters/npm-bundle/gitignore"));
 
 /// The files of a package with this slug, by their path in it.
@@ -86,6 +94,8 @@ pub(crate) fn files(starter: Starter, slug: &Slug) -> Vec<(&'static str, String)
         Starter::BreachedAccount => (BREACHED_ACCOUNT, &[TSCONFIG, TYPES, GITIGNORE]),
         // It has two of them of its own.
         Starter::NpmBundle => (NPM_BUNDLE, &[TYPES, NPM_GITIGNORE]),
+        // It has no TypeScript.
+        Starter::RustComponent => (RUST_COMPONENT, &[WORLD, RUST_GITIGNORE]),
     };
     let fill = |text: &str| text.replace("{{slug}}", slug.as_str()).replace("{{name}}", &name(slug));
     own.iter().chain(common).map(|(path, text)| (*path, fill(text))).collect()

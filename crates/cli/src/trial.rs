@@ -12,8 +12,8 @@ use sluice_control_plane::{
     config::EngineConfig,
 };
 use sluice_model::{
-    CallerInput, Error, Failure, FailureReason, Grants, Invalid, LogLine, Object, Outcome, OutcomeKind, RunResult,
-    Slug, Trigger,
+    Artifact, CallerInput, Error, Failure, FailureReason, Grants, Invalid, LogLine, Object, Outcome, OutcomeKind,
+    RunResult, Slug, Trigger,
     case::HttpAnswer,
     emit,
     input::{ActionRef, Host},
@@ -23,7 +23,7 @@ use sluice_model::{
     schema,
     slot::{HostRules, SlotState},
 };
-use sluice_sandbox::{EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
+use sluice_sandbox::{ComponentCompiler, EncodedInput, Engine, EngineOptions, RunRequest, Snapshot};
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// The attachment's id in a trial.
@@ -101,6 +101,10 @@ impl Trial {
         // The compiler waits for its child, and an engine that is not in the cache is compiled for seconds: side by side.
         let compiled = tokio::task::spawn_blocking(move || {
             let options = ChildOptions::this_program().map_err(CompileError::Unavailable)?;
+            if let Some(component) = package.component.clone() {
+                let code_bytes = component.len();
+                return Ok((package, Artifact::Component(component), Vec::new(), code_bytes));
+            }
             let bundle = compile_in_child(&package, &options)?;
             // Counters do not count: the size is that of what would be published.
             let code_bytes = bundle.code_bytes();
@@ -108,7 +112,7 @@ impl Trial {
                 true => compile_counting_in_child(&package, &options)?,
                 false => (bundle, Vec::new()),
             };
-            Ok((package, bundle, lines, code_bytes))
+            Ok((package, Artifact::Bundle(bundle), lines, code_bytes))
         });
         let before = kept.clone();
         let engine = tokio::task::spawn_blocking(move || match before {
@@ -116,19 +120,20 @@ impl Trial {
             None => Engine::new(EngineOptions {
                 cache_dir: engine_cache(),
                 max_runs_in_flight: 1,
+                component_compiler: ComponentCompiler::this_program().ok(),
                 ..EngineOptions::default()
             }),
         });
-        let (package, bundle, lines, code_bytes) = joined(compiled.await)?.map_err(|error| match error {
+        let (package, artifact, lines, code_bytes) = joined(compiled.await)?.map_err(|error| match error {
             CompileError::Refused(found) => Stop::package(&found),
             CompileError::Unavailable(_) => Stop::local("COMPILER_UNAVAILABLE", error.to_string()),
         })?;
         let engine = joined(engine.await)?.map_err(|e| Stop::local("ENGINE_UNAVAILABLE", e.to_string()))?;
         *kept = Some(engine.clone());
-        let snapshot = engine
-            .snapshot(&bundle)
-            .await
-            .map_err(|failure| Stop::package(&[refusal::evaluation(&package, &failure)]))?;
+        let snapshot = engine.prepare(&artifact).await.map_err(|failure| match failure.reason {
+            FailureReason::Unavailable => Stop::local("COMPILER_UNAVAILABLE", failure.message),
+            _ => Stop::package(&[refusal::evaluation(&package, &failure)]),
+        })?;
         let version = package.manifest.version.as_ref().map_or_else(|| UNPUBLISHED.to_owned(), ToString::to_string);
         let slug = package.manifest.slug.clone();
         Ok(Trial { package, engine, snapshot: Arc::new(snapshot), slug, version, redirects, code_bytes, lines })
@@ -158,6 +163,11 @@ impl Trial {
         let message = format!("{} is made for {}", self.slug, made_for.join(", "));
         let error = Error::field("trigger", message);
         Err(Error { reason: "TRIGGER_NOT_SUPPORTED".into(), ..error }.into())
+    }
+
+    /// What [`Trial::code_bytes`] counts.
+    pub(crate) fn language(&self) -> &'static str {
+        if self.package.component.is_some() { "WebAssembly" } else { "JavaScript" }
     }
 
     /// What the top level printed while it was evaluated.

@@ -170,19 +170,6 @@ fn mistakes_of_a_package_are_told_with_their_place() {
 }
 
 #[test]
-fn what_this_build_cannot_provide_is_refused_by_name() {
-    let (_folder, dir) = package("export function execute() { return { kind: 'continue' } }");
-    let manifest = "slug = \"a\"\nname = \"A\"\ntriggers = [\"post-login\"]\ncomponent = \"action.wasm\"\n";
-    fs::write(dir.join("action.toml"), manifest).unwrap();
-    let error = refusal(&sluice().args(["--json", "test"]).arg(&dir).assert().code(1));
-    assert_eq!(
-        (&error["reason"], &error["fields"][0]["field"]),
-        (&json!("UNSUPPORTED_FEATURE"), &json!("action.toml:4:13")),
-        "{error}"
-    );
-}
-
-#[test]
 fn inputs_and_configs_are_read_strictly() {
     let (folder, dir) = package("export function execute() { return { kind: 'continue' } }");
     let refused = |args: &[&str]| {

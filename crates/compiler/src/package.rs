@@ -5,9 +5,11 @@ mod folder;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use sluice_model::{
     ConfigSchema, Diagnostic, Manifest,
     case::{CASES_FOLDER, Case},
+    limits::MAX_COMPONENT_BYTES,
     manifest::{MANIFEST_FILE, Provided, check_path, placed},
     schema::SCHEMA_FILE,
 };
@@ -17,19 +19,21 @@ use std::collections::BTreeMap;
 const MAX_DEPTH: usize = 20;
 /// The most files that are kept of a package.
 pub const MAX_FILES: usize = 500;
-/// The largest file.
+/// The largest file, but for a component.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
-/// All files together.
+/// All files together, but for a component.
 pub const MAX_PACKAGE_BYTES: usize = 4 << 20;
-/// A packed archive.
-pub const MAX_ARCHIVE_BYTES: usize = 4 << 20;
+/// A packed archive: room for the largest component, which hardly packs, and for what stands beside it.
+pub const MAX_ARCHIVE_BYTES: usize = MAX_COMPONENT_BYTES + MAX_PACKAGE_BYTES;
 /// What an archive may unpack to, also what is not kept of it.
-pub const MAX_UNPACKED_BYTES: u64 = 16 << 20;
+pub const MAX_UNPACKED_BYTES: u64 = 40 << 20;
 
 /// The folder of the sources, where `action.toml` names no entry in another.
 const SOURCE_FOLDER: &str = "src";
 /// The files in the folder of the sources that are kept.
 const SOURCE_ENDINGS: &[&str] = &[".ts", ".mts", ".js", ".mjs", ".json"];
+/// How the path of a component ends.
+const COMPONENT_ENDING: &str = ".wasm";
 /// The entry where `action.toml` names none, the first that exists.
 const ENTRIES: &[&str] = &["src/index.ts", "src/index.mts", "src/index.js", "src/index.mjs"];
 /// More mistakes than these are not told.
@@ -46,6 +50,8 @@ pub struct Package {
     pub cases: Vec<(String, Vec<Case>)>,
     /// The text of every file that counts, by its path: `action.toml`, the sources, the schema, the cases.
     pub files: BTreeMap<String, String>,
+    /// The WebAssembly component that `action.toml` names; such a package has no sources.
+    pub component: Option<Bytes>,
 }
 
 impl Package {
@@ -64,11 +70,11 @@ impl Package {
     /// The module that exports `execute`.
     ///
     /// # Errors
-    /// The package has no such file, or is a WebAssembly component, which this build does not run.
+    /// The package has no such file, or is a WebAssembly component, which has none.
     pub fn entry(&self) -> Result<String, Diagnostic> {
-        if self.manifest.component.is_some() {
-            let message = "this build does not provide WebAssembly components";
-            return Err(Diagnostic::error("not_provided", MANIFEST_FILE, message).with_pointer("/component"));
+        if self.component.is_some() {
+            let message = "is a WebAssembly component, and has no module of JavaScript";
+            return Err(Diagnostic::error("conflict", MANIFEST_FILE, message).with_pointer("/component"));
         }
         let found = match &self.manifest.entry {
             Some(entry) => self.files.contains_key(entry).then(|| entry.clone()),
@@ -94,12 +100,12 @@ impl Package {
         })
     }
 
-    /// The sources: every module and JSON file in the folder of the entry.
+    /// The sources: every module and JSON file in the folder of the entry. A component has none.
     pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
         let folder = source_folder(Some(&self.manifest));
         self.files
             .iter()
-            .filter(move |(path, _)| is_source(path, &folder))
+            .filter(move |(path, _)| folder.as_deref().is_some_and(|folder| is_source(path, folder)))
             .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
@@ -109,7 +115,7 @@ impl Package {
         self.manifest.unmet(provided).into_iter().map(|found| placed(found, text)).collect()
     }
 
-    /// The digest of what makes a version: the manifest without its `version`, all sources, the schema. Test cases and
+    /// The digest of what makes a version: the manifest without its `version`, all sources or the component, the schema. Test cases and
     /// what else lies beside them do not count, and neither do the order and the spaces of `action.toml`. Blake3, as 64
     /// hexadecimal digits.
     pub fn content_digest(&self) -> String {
@@ -125,6 +131,9 @@ impl Package {
         for (path, text) in self.sources() {
             part(path.as_bytes());
             part(text.as_bytes());
+        }
+        if let Some(component) = &self.component {
+            part(component);
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -168,9 +177,8 @@ impl Reading {
         if path.split('/').count() > MAX_DEPTH + 2 {
             return self.refuse("too_deep", &path, format!("folders are nested more than {MAX_DEPTH} deep"));
         }
-        if bytes.len() > MAX_FILE_BYTES {
-            let message = format!("the file has over {MAX_FILE_BYTES} bytes");
-            return self.refuse("too_large", &path, message);
+        if bytes.len() > max_bytes(&path) {
+            return self.refuse("too_large", &path, too_large(&path));
         }
         let lower = path.to_lowercase();
         if let Some(other) = self.lower.get(&lower).cloned() {
@@ -181,7 +189,10 @@ impl Reading {
             return self.refuse("same_path", &path, message);
         }
         self.lower.insert(lower, path.clone());
-        self.bytes += bytes.len();
+        // An archive may have some beside the one that counts; what it unpacks to is bounded.
+        if !is_component(&path) {
+            self.bytes += bytes.len();
+        }
         self.files.insert(path, bytes);
     }
 
@@ -208,12 +219,32 @@ impl Reading {
         let folder = source_folder(manifest.as_ref());
         let schema_file = manifest.as_ref().and_then(|m| m.schema.clone());
         let schema_path = schema_file.clone().unwrap_or_else(|| SCHEMA_FILE.to_owned());
-        let mut files = BTreeMap::new();
+        let (mut files, mut component) = (BTreeMap::new(), None);
         for (path, bytes) in std::mem::take(&mut self.files) {
-            let counts = path == MANIFEST_FILE || path == schema_path || is_source(&path, &folder) || is_case(&path);
+            if is_component(&path) {
+                if manifest.as_ref().is_some_and(|manifest| manifest.component.as_ref() == Some(&path)) {
+                    component = Some(Bytes::from(bytes));
+                }
+                continue;
+            }
+            let is_source = folder.as_deref().is_some_and(|folder| is_source(&path, folder));
+            let counts = path == MANIFEST_FILE || path == schema_path || is_source || is_case(&path);
             if counts && let Some(text) = self.text(&path, bytes) {
                 files.insert(path, text);
             }
+        }
+        if let Some(path) = manifest.as_ref().and_then(|manifest| manifest.component.as_ref())
+            && component.is_none()
+            && self.found.iter().all(|d| d.file != *path)
+        {
+            let found = Diagnostic::error(
+                "missing_component",
+                MANIFEST_FILE,
+                format!("the component {path} is not in the package"),
+            )
+            .with_pointer("/component")
+            .with_help("a tool chain writes it: build the package first (docs/components.md)");
+            self.found.push(placed(found, files.get(MANIFEST_FILE).map_or("", String::as_str)));
         }
         let schema = files.get(&schema_path).and_then(|text| match ConfigSchema::parse(text) {
             Ok(schema) => Some(schema),
@@ -246,7 +277,7 @@ impl Reading {
             }
         }
         match manifest {
-            Some(manifest) if self.found.is_empty() => Ok(Package { manifest, schema, cases, files }),
+            Some(manifest) if self.found.is_empty() => Ok(Package { manifest, schema, cases, files, component }),
             _ => {
                 Diagnostic::sort(&mut self.found);
                 self.found.truncate(MAX_DIAGNOSTICS);
@@ -364,10 +395,29 @@ fn unmarked_fields(
     found
 }
 
-/// The folder that the sources are in: the first part of the entry's path.
-fn source_folder(manifest: Option<&Manifest>) -> String {
+/// The folder that the sources are in: the first part of the entry's path. A component has none: what lies in its `src` is another
+/// language's, or was compiled into it.
+fn source_folder(manifest: Option<&Manifest>) -> Option<String> {
+    if manifest.is_some_and(|manifest| manifest.component.is_some()) {
+        return None;
+    }
     let entry = manifest.and_then(|manifest| manifest.entry.as_deref());
-    entry.and_then(|entry| entry.split_once('/')).map_or(SOURCE_FOLDER, |(folder, _)| folder).to_owned()
+    Some(entry.and_then(|entry| entry.split_once('/')).map_or(SOURCE_FOLDER, |(folder, _)| folder).to_owned())
+}
+
+fn is_component(path: &str) -> bool {
+    path.ends_with(COMPONENT_ENDING)
+}
+
+/// The largest file of this path.
+fn max_bytes(path: &str) -> usize {
+    if is_component(path) { MAX_COMPONENT_BYTES } else { MAX_FILE_BYTES }
+}
+
+/// What is said of a file that is larger.
+fn too_large(path: &str) -> String {
+    let what = if is_component(path) { "component" } else { "file" };
+    format!("the {what} has over {} bytes", max_bytes(path))
 }
 
 fn is_source(path: &str, folder: &str) -> bool {
@@ -382,5 +432,6 @@ fn is_case(path: &str) -> bool {
 /// Whether a file can count at all, whatever the manifest says. Hidden files, and what a package manager put there, do not.
 fn may_count(path: &str) -> bool {
     let hidden = path.split('/').any(|part| part.starts_with('.') || part == "node_modules");
-    !hidden && (path == MANIFEST_FILE || SOURCE_ENDINGS.iter().any(|ending| path.ends_with(ending)))
+    let counts = |ending: &&str| path.ends_with(*ending);
+    !hidden && (path == MANIFEST_FILE || is_component(path) || SOURCE_ENDINGS.iter().any(counts))
 }

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use sluice_compiler::ChildOptions;
 use sluice_control_plane::config::Config;
 use sluice_control_plane::{Clock, ControlPlane, Tools, export};
-use sluice_sandbox::{Engine, EngineOptions};
+use sluice_sandbox::{ComponentCompiler, Engine, EngineOptions};
 use sluice_serve::config::{CONTROL_PLANE_PREFIX, LogConfig, LogFormat, ServerArgs, TelemetryConfig};
 use sluice_serve::{About, App, Signals, Telemetry};
 use std::path::PathBuf;
@@ -56,6 +56,7 @@ enum Command {
 
 fn main() -> ExitCode {
     sluice_compiler::run_child_if_asked();
+    sluice_sandbox::run_component_child_if_asked();
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -118,6 +119,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let options = EngineOptions {
         cache_dir: config.engine.cache.clone(),
         max_runs_in_flight: config.engine.max_runs,
+        component_compiler: Some(ComponentCompiler::this_program().context("the compiler's binary cannot be found")?),
         ..EngineOptions::default()
     };
     let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await?.context("engine")?;

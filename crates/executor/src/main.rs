@@ -6,7 +6,7 @@ use sluice_executor::{
     Executor, ExecutorConfig, Surroundings,
     fault::{self, Faults},
 };
-use sluice_sandbox::{Engine, EngineOptions};
+use sluice_sandbox::{ComponentCompiler, Engine, EngineOptions};
 use sluice_serve::{
     About, App, Signals, Telemetry,
     config::{EXECUTOR_PREFIX, ServerArgs, Sources},
@@ -35,6 +35,8 @@ struct Args {
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    // A compiler's child is this very binary: it has its turn before anything else is set up.
+    sluice_sandbox::run_component_child_if_asked();
     let args = Args::parse();
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
@@ -73,6 +75,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let options = EngineOptions {
         cache_dir: config.engine.cache.clone(),
         max_runs_in_flight: config.engine.max_runs,
+        component_compiler: Some(ComponentCompiler::this_program().context("the compiler's binary cannot be found")?),
         ..EngineOptions::default()
     };
     let engine =

@@ -14,7 +14,10 @@ use sluice_api::{
     },
     status,
 };
-use sluice_model::{Code, Error, Slug, limits::MAX_BUNDLE_BYTES};
+use sluice_model::{
+    Code, Error, Slug,
+    limits::{MAX_BUNDLE_BYTES, MAX_COMPONENT_BYTES},
+};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
@@ -28,8 +31,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// How long a bundle may take to arrive, whoever waits.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
-/// A bundle's canonical bytes: the JavaScript, its source maps, and what JSON adds.
-const MAX_FETCHED_BYTES: usize = 8 * MAX_BUNDLE_BYTES;
+/// What is larger of a component and a bundle's canonical bytes: the JavaScript, its source maps, and what JSON adds.
+const MAX_FETCHED_BYTES: usize =
+    if MAX_COMPONENT_BYTES > 8 * MAX_BUNDLE_BYTES { MAX_COMPONENT_BYTES } else { 8 * MAX_BUNDLE_BYTES };
 
 /// The control plane.
 #[derive(Clone, Debug)]

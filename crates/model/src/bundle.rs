@@ -1,5 +1,6 @@
-//! Bundles: what a version's source compiles to, portable and named by its digest.
+//! Bundles: what a version's source compiles to, portable and named by its digest; or the component that it is.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The format that this build writes and reads.
@@ -56,5 +57,51 @@ impl Bundle {
     /// What counts against [`crate::limits::MAX_BUNDLE_BYTES`]: the JavaScript of all modules.
     pub fn code_bytes(&self) -> usize {
         self.modules.iter().map(|m| m.code.len()).sum()
+    }
+}
+
+/// How every file of WebAssembly begins, and no bundle.
+const WEBASSEMBLY: &[u8] = b"\0asm";
+
+/// What a version runs: what is stored, sent to executors and named by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Artifact {
+    /// JavaScript, compiled from the package's sources.
+    Bundle(Bundle),
+    /// A WebAssembly component, byte for byte as it was published.
+    Component(Bytes),
+}
+
+impl Artifact {
+    /// The canonical bytes, which [`Bundle::digest`] names.
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Artifact::Bundle(bundle) => bundle.to_bytes().into(),
+            Artifact::Component(bytes) => bytes.clone(),
+        }
+    }
+
+    /// Reads the canonical bytes. What begins as WebAssembly does is a component; whether it is a sound one is the sandbox's to
+    /// say. The error says what is wrong with them.
+    pub fn from_bytes(bytes: Bytes) -> Result<Artifact, String> {
+        if bytes.starts_with(WEBASSEMBLY) {
+            return Ok(Artifact::Component(bytes));
+        }
+        Bundle::from_bytes(&bytes).map(Artifact::Bundle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_say_whether_they_are_a_bundle_or_a_component() {
+        let bundle = Artifact::Bundle(Bundle::new("src/index.ts", Vec::new()));
+        let component = Artifact::Component(Bytes::from_static(b"\0asm\x0d\0\x01\0"));
+        for artifact in [bundle, component] {
+            assert_eq!(Artifact::from_bytes(artifact.to_bytes()).unwrap(), artifact);
+        }
+        assert!(Artifact::from_bytes(Bytes::from_static(b"\0as")).unwrap_err().starts_with("not a bundle"));
     }
 }

@@ -34,7 +34,7 @@ pub mod trigger;
 pub mod version;
 
 pub use audit::{AuditKind, AuditRecord};
-pub use bundle::{Bundle, BundleModule};
+pub use bundle::{Artifact, Bundle, BundleModule};
 pub use cursor::Cursor;
 pub use decode::Invalid;
 pub use diagnostic::Diagnostic;

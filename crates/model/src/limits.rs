@@ -23,6 +23,8 @@ pub const MAX_OUTCOME_BYTES: usize = 64 << 10;
 pub const MAX_LOG_BYTES: usize = 16 << 10;
 /// A bundle: JavaScript of all modules together.
 pub const MAX_BUNDLE_BYTES: usize = 1 << 20;
+/// A WebAssembly component; a Python interpreter takes 18 (docs/adr/0017-components.md).
+pub const MAX_COMPONENT_BYTES: usize = 24 << 20;
 /// A key of the state, in characters.
 pub const MAX_STATE_KEY_CHARS: usize = 64;
 /// A value of the state as compact UTF-8 JSON.

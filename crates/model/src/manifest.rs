@@ -138,7 +138,7 @@ pub struct Provided {
 impl Provided {
     /// What this build provides.
     pub const THIS_BUILD: Provided =
-        Provided { fetch: true, secrets: true, counters: true, kv: true, components: false };
+        Provided { fetch: true, secrets: true, counters: true, kv: true, components: true };
 }
 
 /// Whether a text can name a secret: a letter, then letters, digits, `_`, `-` and `.`, at most [`MAX_SECRET_NAME_CHARS`] in all.

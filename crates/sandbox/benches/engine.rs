@@ -4,21 +4,18 @@
 //! median round's CPU and wall time a call. `-- WORD` runs the rows whose name holds the word, for a profiler. The targets are those of the design; a row that misses its own says so.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
-use serde_json::{Value, json};
+mod rows;
+
+use rows::{ALLOW_LIST, Dice, ROW, Row, bundle, input, measure, resident_mib, target};
 use sluice_counters::{Backend, CallId, KeyMaker, Memory, MemoryConfig, Shared, Terms};
 use sluice_model::counter::{KvSet, Take, Taken};
 use sluice_model::http::{HttpRequest, HttpResponse};
-use sluice_model::{Bundle, BundleModule, Limits};
+use sluice_model::{Bundle, Limits};
 use sluice_sandbox::probe::{EmptyModule, Reused, bare, engine_no_op};
 use sluice_sandbox::{Answer, EncodedInput, Engine, EngineOptions, NoPorts, Ports, Refusal, RunRequest, Snapshot};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 7;
-/// How long a row runs in a round.
-const ROW: Duration = Duration::from_millis(150);
 const MANY: usize = 10_000;
 /// The rows that need all of them.
 const NEED_MANY: [&str; 5] = [
@@ -28,19 +25,6 @@ const NEED_MANY: [&str; 5] = [
     "first call, snapshot in the cache folder",
     "first call, only the bundle on disk",
 ];
-
-const ALLOW_LIST: &str = "
-const ALLOWED = new Set(['example.com', 'example.org', 'acme.io', 'initech.com', 'hooli.xyz', 'umbrella.co', 'stark.dev', 'wayne.net',
-  'wonka.eu', 'soylent.org', 'tyrell.ai', 'cyberdyne.sys', 'piedpiper.com', 'globex.com', 'vandelay.com', 'sterling.com']);
-export async function execute(input) {
-  const email = input.user?.email ?? '';
-  const at = email.lastIndexOf('@');
-  const domain = email.slice(at + 1).toLowerCase();
-  if (at < 1 || !ALLOWED.has(domain)) {
-    return { kind: 'block', reason_code: 'domain_not_allowed', user_message: `Sign-ins from ${domain} are not allowed.` };
-  }
-  return { kind: 'continue', annotations: { domain } };
-}";
 
 /// The allow-list, and how often this e-mail address was here in the last hour.
 const COUNTED: &str = "
@@ -102,110 +86,6 @@ impl Ports for Counters {
     fn kv_delete(&self, key: String) -> Answer<()> {
         NoPorts.kv_delete(key)
     }
-}
-
-fn bundle(code: &str) -> Bundle {
-    let module = BundleModule { path: "src/index.ts".into(), code: code.into(), source_map: String::new() };
-    Bundle::new("src/index.ts", vec![module])
-}
-
-/// An input of 1.5 KB as JSON.
-fn input() -> Value {
-    json!({
-        "trigger": "post-login",
-        "user": {"id": "usr_01HZX8T3", "email": "jane.doe@example.com", "email_verified": true, "name": "Jane Doe", "locale": "en-GB",
-            "groups": [{"id": "g1", "name": "staff"}, {"id": "g2", "name": "engineering"}], "roles": ["admin", "editor"],
-            "identities": [{"provider": "oidc", "subject": "248289761001"}], "mfa": {"enrolled": ["otp", "webauthn"]},
-            "app_metadata": {"plan": "enterprise", "seats": 250, "flags": {"beta": true, "legacy": false}},
-            "user_metadata": {"theme": "dark", "newsletter": false}, "created_at": "2024-05-01T09:30:00Z", "logins_count": 182},
-        "request": {"id": "0190f2d4-7c1e-7b6e-9a53-3f1f2c9d4e5a", "time": "2026-11-22T10:00:00Z", "ip": "203.0.113.9", "asn": 64500,
-            "geo": {"country": "GB", "region": "ENG", "city": "London"}, "user_agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-            "hostname": "login.example.com", "path": "/authorize", "headers": {"accept": ["*/*"], "accept-language": ["en-GB,en;q=0.9"]},
-            "client": {"id": "cli_9", "name": "Portal", "type": "spa", "metadata": {}}, "connection": "password", "protocol": "oidc",
-            "scopes": ["openid", "profile", "email"], "interactive": true, "device": {"id": "dev_77", "known": true}},
-        "state": {},
-        "context": {"tenant": {"id": "acme"}, "sign_in_id": "sgn_01HZX8T3", "execution_id": "0190f2d4-7c1e-7b6e-9a53-3f1f2c9d4e5b",
-            "flow": {"id": "default", "revision": 7}, "slot": "post-login", "attachment": {"id": "att_1", "position": 1},
-            "action": {"slug": "domain-check", "version": "1.2.0"}, "config": {"domains": ["example.com", "example.org"], "message": "No."},
-            "risk": {"score": 12, "level": "low"}, "session": {"id": "ses_1", "amr": ["pwd"]}, "pending": {},
-            "now": "2026-11-22T10:00:00Z", "deadline_ms": 500, "mode": "live"},
-    })
-}
-
-type Call<'a> = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = ()> + 'a>> + 'a>;
-
-struct Row<'a> {
-    name: &'static str,
-    call: Call<'a>,
-    cpu_us: Vec<f64>,
-    wall_us: Vec<f64>,
-}
-
-impl Row<'_> {
-    fn cpu(&self) -> f64 {
-        median(&self.cpu_us)
-    }
-
-    fn wall(&self) -> f64 {
-        median(&self.wall_us)
-    }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-/// Of the whole process, so that what ran in the slow lane counts; the ticker's share is some 10 us a millisecond.
-fn cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
-}
-
-fn resident_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-}
-
-async fn measure(rows: &mut [Row<'_>], each: Duration) {
-    for row in &mut *rows {
-        for _ in 0..20 {
-            (row.call)().await;
-        }
-    }
-    for _ in 0..ROUNDS {
-        for row in &mut *rows {
-            let (cpu_before, started, mut calls) = (cpu(), Instant::now(), 0.0);
-            while started.elapsed() < each || calls < 5.0 {
-                (row.call)().await;
-                calls += 1.0;
-            }
-            row.wall_us.push(started.elapsed().as_secs_f64() * 1e6 / calls);
-            row.cpu_us.push((cpu() - cpu_before).as_secs_f64() * 1e6 / calls);
-        }
-    }
-    for row in &*rows {
-        println!("{:56} {:>9.1} {:>9.1}", row.name, row.cpu(), row.wall());
-    }
-}
-
-/// A pseudo-random sequence that is the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).unwrap()
-    }
-}
-
-fn target(what: &str, value: f64, limit: f64, unit: &str) {
-    let verdict = if value <= limit { "met" } else { "MISSED" };
-    println!("{what:56} {value:>9.2} {unit}, target at most {limit} {unit}: {verdict}");
 }
 
 fn main() {
@@ -278,13 +158,12 @@ async fn bench() {
     }
 
     let empty = EmptyModule::new(&engine).unwrap();
-    let reused = tokio::sync::Mutex::new(Reused::new(&engine, allow.clone()));
+    let reused = tokio::sync::Mutex::new(Reused::new(&engine, &allow).unwrap());
     let (mut one, mut ten) = (Dice(0x9e37_79b9), Dice(0x9e37_79b9));
     let (mut from_cache, mut from_bundle) = (0, 0);
-    let row = |name, call| Row { name, call, cpu_us: Vec::new(), wall_us: Vec::new() };
     let mut rows = [
-        row("empty module", Box::new(|| Box::pin(async { empty.run().await.unwrap() }))),
-        row(
+        Row::new("empty module", Box::new(|| Box::pin(async { empty.run().await.unwrap() }))),
+        Row::new(
             "engine no-op",
             Box::new(|| {
                 Box::pin(async {
@@ -292,14 +171,14 @@ async fn bench() {
                 })
             }),
         ),
-        row(
+        Row::new(
             "encoding the input on the host",
             Box::new(|| {
                 std::hint::black_box(EncodedInput::from_json(&value).unwrap());
                 Box::pin(async {})
             }),
         ),
-        row(
+        Row::new(
             "allow-list, reused instance, nothing restored",
             Box::new(|| {
                 Box::pin(async {
@@ -307,23 +186,23 @@ async fn bench() {
                 })
             }),
         ),
-        row("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
-        row(
+        Row::new("allow-list, isolated, warm", Box::new(|| Box::pin(run(&allow)))),
+        Row::new(
             "allow-list alone, the web's APIs in the base image",
             Box::new(|| Box::pin(run_on(&with, &allow_with, request()))),
         ),
-        row(
+        Row::new(
             "allow-list alone, no APIs in the base image",
             Box::new(|| Box::pin(run_on(&without, &allow_without, request()))),
         ),
-        row(
+        Row::new(
             "allow-list and a counters.take in memory",
             Box::new(|| Box::pin(run_on(&engine, &counted, RunRequest { ports: counters(), ..request() }))),
         ),
-        row("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
-        row("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
-        row("10,000 different at random", Box::new(|| Box::pin(run(&many[ten.roll(MANY)])))),
-        row(
+        Row::new("one of 10,000, repeated", Box::new(|| Box::pin(run(&many[4_711])))),
+        Row::new("1,000 different at random", Box::new(|| Box::pin(run(&many[one.roll(1_000)])))),
+        Row::new("10,000 different at random", Box::new(|| Box::pin(run(&many[ten.roll(MANY)])))),
+        Row::new(
             "first call, snapshot in the cache folder",
             Box::new(|| {
                 from_cache = (from_cache + 1) % files.len();
@@ -334,7 +213,7 @@ async fn bench() {
                 })
             }),
         ),
-        row(
+        Row::new(
             "first call, only the bundle on disk",
             Box::new(|| {
                 from_bundle = (from_bundle + 1) % files.len();
@@ -346,9 +225,9 @@ async fn bench() {
                 })
             }),
         ),
-        row("a loop of 50,000", Box::new(|| Box::pin(run(&looping)))),
-        row("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
-        row("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
+        Row::new("a loop of 50,000", Box::new(|| Box::pin(run(&looping)))),
+        Row::new("a bundle of 100 KB: its snapshot", Box::new(|| Box::pin(async { drop(make(&large_code).await) }))),
+        Row::new("a bundle of 100 KB: a run", Box::new(|| Box::pin(run(&large)))),
     ];
     if let Some(word) = word {
         let mut chosen: Vec<_> = rows.into_iter().filter(|row| row.name.contains(&word)).collect();

@@ -31,9 +31,7 @@ impl Place {
     pub(crate) fn new(dir: &Path, engine: &wasmtime::Engine, recipe: &blake3::Hash) -> Result<Place, EngineError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|source| EngineError::Cache { path: dir.to_owned(), source })?;
-        let mut compatibility = Blake3Hasher(blake3::Hasher::new());
-        engine.precompile_compatibility_hash().hash(&mut compatibility);
-        let compatibility = compatibility.0.finalize().to_hex();
+        let compatibility = compatibility(engine);
         let name = format!("base-{}-{}.image", &recipe.to_hex()[..16], &compatibility[..16]);
         Ok(Place { dir: dir.to_owned(), file: dir.join(name) })
     }
@@ -71,17 +69,51 @@ impl Place {
     }
 
     fn write(&self, image: &Image) -> io::Result<()> {
-        // Another process may be doing the same: each writes a file of its own, and the last rename stands.
-        let temporary = self.file.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        let written = file.write_all(&serialise(image)?).and_then(|()| file.sync_all());
-        let kept = written.and_then(|()| fs::rename(&temporary, &self.file));
-        if kept.is_err() {
-            // Nobody would take it up again.
-            let _ = fs::remove_file(&temporary);
-        }
-        kept
+        write_whole(&self.file, &serialise(image)?)
     }
+}
+
+/// wasmtime's hash of everything that compiling depends on, in hexadecimal.
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
+    let mut compatibility = Blake3Hasher(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut compatibility);
+    compatibility.0.finalize().to_hex().to_string()
+}
+
+/// The payload of a file that this user alone can have written, whole by its digest.
+pub(crate) fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).open(path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    for (what, metadata) in [("the folder", fs::metadata(folder)?), ("the file", file.metadata()?)] {
+        const WRITABLE_BY_OTHERS: u32 = 0o022;
+        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(io::Error::other(format!("{what} is not this user's alone to write to")));
+        }
+    }
+    let mut digest = [0; DIGEST_BYTES];
+    file.read_exact(&mut digest)?;
+    let mut payload = Vec::new();
+    file.read_to_end(&mut payload)?;
+    if blake3::hash(&payload) == digest { Ok(payload) } else { Err(io::Error::other("the file is damaged")) }
+}
+
+/// Keeps a payload for [`read_own`].
+pub(crate) fn write_own(path: &Path, payload: &[u8]) -> io::Result<()> {
+    write_whole(path, &[blake3::hash(payload).as_bytes().as_slice(), payload].concat())
+}
+
+/// Writes a file that nobody else may read, all of it or nothing.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Another process may be doing the same: each writes a file of its own, and the last rename stands.
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let kept = written.and_then(|()| fs::rename(&temporary, path));
+    if kept.is_err() {
+        // Nobody would take it up again.
+        let _ = fs::remove_file(&temporary);
+    }
+    kept
 }
 
 impl Image {

@@ -19,6 +19,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use url::Url;
 
+/// Denials that are remembered; one that fails for it names the first that it met.
+const MAX_DENIED: usize = 16;
+
 /// Calls of counters and kv together that one run may make.
 const MAX_KEYED_CALLS: u32 = 100;
 
@@ -60,6 +63,7 @@ pub(crate) struct Calls {
     keyed: u32,
     takes: u32,
     unavailable: Option<String>,
+    denied: Vec<String>,
 }
 
 impl Calls {
@@ -73,7 +77,25 @@ impl Calls {
             keyed: 0,
             takes: 0,
             unavailable: None,
+            denied: Vec::new(),
         }
+    }
+
+    /// Notes what was denied, in the words that the Action was told.
+    pub(crate) fn note_denied(&mut self, message: &str) {
+        if !self.denied.iter().any(|denied| denied == message) && self.denied.len() < MAX_DENIED {
+            self.denied.push(message.to_owned());
+        }
+    }
+
+    /// What was denied.
+    pub(crate) fn denied(&self) -> impl Iterator<Item = &str> {
+        self.denied.iter().map(String::as_str)
+    }
+
+    /// Notes that a part that the run needed could not be had.
+    pub(crate) fn note_unavailable(&mut self, message: &str) {
+        self.unavailable.get_or_insert_with(|| message.to_owned());
     }
 
     /// A part that the run needed and that could not be had, where there was one.
@@ -152,7 +174,43 @@ impl Calls {
         Begun::Answered(reply)
     }
 
-    fn take(&mut self, asked: Value) -> Result<crate::port::Answer<Taken>, Refusal> {
+    /// Begins a request; one that makes no sense counts like any other.
+    pub(crate) fn fetch(
+        &mut self,
+        request: impl FnOnce() -> Result<HttpRequest, Refusal>,
+    ) -> Result<crate::port::Answer<HttpResponse>, Refusal> {
+        if self.fetches == MAX_FETCHES {
+            return Err(unsendable(format!("a run may fetch {MAX_FETCHES} times, and this is one more")));
+        }
+        self.fetches += 1;
+        Ok(self.ports.fetch(request()?))
+    }
+
+    /// A secret's value.
+    pub(crate) fn secret(&self, name: &str) -> Result<String, Refusal> {
+        self.ports.secret(name)
+    }
+
+    /// Begins to read a key of kv.
+    pub(crate) fn kv_get(&mut self, key: Value) -> Result<crate::port::Answer<Option<String>>, Refusal> {
+        self.count_keyed()?;
+        Ok(self.ports.kv_get(key_from_json(key).map_err(unfit)?))
+    }
+
+    /// Begins to write a key of kv: `{key, value, ttl_s}`.
+    pub(crate) fn kv_set(&mut self, asked: Value) -> Result<crate::port::Answer<()>, Refusal> {
+        self.count_keyed()?;
+        Ok(self.ports.kv_set(KvSet::from_json(asked).map_err(unfit)?))
+    }
+
+    /// Begins to forget a key of kv.
+    pub(crate) fn kv_delete(&mut self, key: Value) -> Result<crate::port::Answer<()>, Refusal> {
+        self.count_keyed()?;
+        Ok(self.ports.kv_delete(key_from_json(key).map_err(unfit)?))
+    }
+
+    /// Begins to take from a counter, by what is asked of it: [`Take::from_json`].
+    pub(crate) fn take(&mut self, asked: Value) -> Result<crate::port::Answer<Taken>, Refusal> {
         self.count_keyed()?;
         let take = Take::from_json(asked).map_err(unfit)?;
         let call = self.takes;
@@ -209,49 +267,42 @@ impl Calls {
     }
 
     fn ask(&mut self, kind: &str, mut asked: Value, body: Option<&[u8]>) -> Result<(String, Asked), Refusal> {
-        if matches!(kind, "kv.get" | "kv.set" | "kv.delete") {
-            self.count_keyed()?;
-        }
-        let ports = &self.ports;
         Ok(match kind {
             "fetch" => {
-                if self.fetches == MAX_FETCHES {
-                    return Err(unsendable(format!("a run may fetch {MAX_FETCHES} times, and this is one more")));
-                }
-                self.fetches += 1;
-                let request = request(asked, body)?;
-                let what = format!("fetch of {}", request.url.host_str().unwrap_or_default());
-                (what, asked_of(ports.fetch(request), fetched))
+                let mut host = String::new();
+                let answer = self.fetch(|| {
+                    let request = request(asked, body)?;
+                    request.url.host_str().unwrap_or_default().clone_into(&mut host);
+                    Ok(request)
+                })?;
+                (format!("fetch of {host}"), asked_of(answer, fetched))
             }
             "secret" => {
                 let name = read::<Named>(asked)?.name;
-                let value = ports.secret(&name)?;
+                let value = self.secret(&name)?;
                 (name, asked_of(Box::pin(std::future::ready(Ok(value))), |value| said(&json!(value))))
             }
             wire::TAKE => (wire::TAKE.to_owned(), asked_of(self.take(asked)?, taken)),
             "kv.get" => {
-                let answer = ports
-                    .kv_get(key_from_json(asked.get_mut("key").map(Value::take).unwrap_or_default()).map_err(unfit)?);
                 // What was kept is JSON text already.
                 let reply = |value: Option<String>| Reply {
                     meta: format!(r#"{{"ok":{}}}"#, value.as_deref().unwrap_or("null")),
                     body: None,
                 };
-                ("kv.get".to_owned(), asked_of(answer, reply))
+                ("kv.get".to_owned(), asked_of(self.kv_get(member(&mut asked, "key"))?, reply))
             }
-            "kv.set" => {
-                let set = KvSet::from_json(asked).map_err(unfit)?;
-                ("kv.set".to_owned(), asked_of(ports.kv_set(set), |()| said(&Value::Null)))
-            }
+            "kv.set" => ("kv.set".to_owned(), asked_of(self.kv_set(asked)?, |()| said(&Value::Null))),
             "kv.delete" => {
-                let answer = ports.kv_delete(
-                    key_from_json(asked.get_mut("key").map(Value::take).unwrap_or_default()).map_err(unfit)?,
-                );
-                ("kv.delete".to_owned(), asked_of(answer, |()| said(&Value::Null)))
+                ("kv.delete".to_owned(), asked_of(self.kv_delete(member(&mut asked, "key"))?, |()| said(&Value::Null)))
             }
             _ => return Err(Refusal::Invalid("the host knows no such call".into())),
         })
     }
+}
+
+/// Takes a member out; null where there is none.
+fn member(asked: &mut Value, name: &str) -> Value {
+    asked.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
 type Asked = Pin<Box<dyn Future<Output = (Reply, Option<String>)> + Send>>;
@@ -330,19 +381,30 @@ fn request(asked: Value, body: Option<&[u8]>) -> Result<HttpRequest, Refusal> {
     if asked.is_null() {
         return Err(unsendable("the request's URL and headers are too large"));
     }
-    let refused = |message: String| Refusal::Http(HttpError::new(HttpFailure::UrlRefused, message));
     let Fetch { url, method, headers, redirect } =
         serde_json::from_value(asked).map_err(|error| unsendable(error.to_string()))?;
+    let redirect: RedirectPolicy =
+        redirect.parse().map_err(|_| unsendable("redirect: expected follow, error or manual"))?;
+    http_request(&url, method, headers, body.map(<[u8]>::to_vec), redirect)
+}
+
+/// A request, within the bounds that any run's has.
+pub(crate) fn http_request(
+    url: &str,
+    method: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    redirect: RedirectPolicy,
+) -> Result<HttpRequest, Refusal> {
+    let refused = |message: String| Refusal::Http(HttpError::new(HttpFailure::UrlRefused, message));
     if url.len() > MAX_URL_BYTES {
         return Err(refused(format!("the URL has {} bytes; at most {MAX_URL_BYTES}", url.len())));
     }
-    if let Some(body) = body.filter(|body| body.len() > MAX_HTTP_BODY_BYTES) {
+    if let Some(body) = body.as_ref().filter(|body| body.len() > MAX_HTTP_BODY_BYTES) {
         return Err(unsendable(format!("the request's body has {} bytes; at most {MAX_HTTP_BODY_BYTES}", body.len())));
     }
-    let url = Url::parse(&url).map_err(|error| refused(format!("the URL: {error}")))?;
-    let redirect: RedirectPolicy =
-        redirect.parse().map_err(|_| unsendable("redirect: expected follow, error or manual"))?;
-    Ok(HttpRequest { method, url, headers, body: body.map(<[u8]>::to_vec), redirect })
+    let url = Url::parse(url).map_err(|error| refused(format!("the URL: {error}")))?;
+    Ok(HttpRequest { method, url, headers, body, redirect })
 }
 
 fn fetched(response: HttpResponse) -> Reply {

@@ -2,6 +2,7 @@
 
 use crate::rewrite::PAGE_BYTES;
 use sluice_model::limits::MEMORY_BYTES;
+use std::num::NonZeroUsize;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// The most pages that a guest's memory can have: the hard limit of 64 MiB.
@@ -30,6 +31,18 @@ const WARM_SLOTS: u32 = 100;
 
 /// Entries that the engine's table of functions may have; it has 527.
 pub(crate) const TABLE_ELEMENTS: usize = 2048;
+
+/// Core instances that a component may have: its own, and the small ones that its tool chain makes. One in Python has 38.
+const COMPONENT_INSTANCES: u32 = 64;
+
+/// Memories that a component may have; those of today's tool chains have one.
+const COMPONENT_MEMORIES: u32 = 2;
+
+/// Tables that a component may have; those of today's tool chains have two.
+const COMPONENT_TABLES: u32 = 8;
+
+/// Entries that each table of a component may have.
+pub(crate) const COMPONENT_TABLE_ELEMENTS: usize = 65_536;
 
 /// For runs: a pool with room for `slots` instances at once.
 pub(crate) fn serving(slots: u32) -> Config {
@@ -76,5 +89,44 @@ pub(crate) fn evaluating() -> Config {
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_tail_call(false);
+    config
+}
+
+/// Frames of a component's stack that are kept for a failure.
+const COMPONENT_FRAMES: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+/// For compiling components: what decides the machine code is the same as for running them.
+pub(crate) fn compiling() -> Config {
+    let mut config = evaluating();
+    config
+        .wasm_component_model(true)
+        // The author's functions are the stack's frames.
+        .wasm_backtrace_max_frames(Some(COMPONENT_FRAMES))
+        .wasm_tail_call(true);
+    config
+}
+
+/// For running components: a pool with room for `slots` of them at once.
+pub(crate) fn components(slots: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    // Whatever a component has, there is room for as many as may run: nobody's leave none for others'.
+    pool.total_component_instances(slots)
+        .max_component_instance_size(1 << 20)
+        .max_core_instances_per_component(COMPONENT_INSTANCES)
+        .max_memories_per_component(COMPONENT_MEMORIES)
+        .max_tables_per_component(COMPONENT_TABLES)
+        .total_core_instances(slots.saturating_mul(COMPONENT_INSTANCES))
+        .total_memories(slots.saturating_mul(COMPONENT_MEMORIES))
+        .total_tables(slots.saturating_mul(COMPONENT_TABLES))
+        .total_stacks(slots)
+        .max_memory_size(usize::try_from(MEMORY_BYTES).unwrap_or(usize::MAX))
+        .table_elements(COMPONENT_TABLE_ELEMENTS)
+        .max_core_instance_size(1 << 20)
+        .linear_memory_keep_resident(KEEP_MEMORY_BYTES)
+        .table_keep_resident(KEEP_TABLE_BYTES)
+        .max_unused_warm_slots(WARM_SLOTS.min(slots))
+        .pagemap_scan(Enabled::Auto);
+    let mut config = compiling();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }

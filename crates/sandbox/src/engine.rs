@@ -1,11 +1,14 @@
 //! The engine: what all Actions of a process share.
 
 use crate::base::{Base, SCRIPTS, Scripts};
+use crate::component::{self, ComponentCompiler};
 use crate::config;
 use crate::lane::{Lane, Ticker};
 use crate::rewrite::RewriteError;
+use crate::snapshot::Snapshot;
+use sluice_model::{Failure, FailureReason};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
 /// Snapshots that may be made at once, besides the runs in flight.
@@ -24,6 +27,8 @@ pub struct EngineOptions {
     /// Threads for what does not end within two milliseconds. Default: as many as there are cores. They give way to all other
     /// threads (nice 15).
     pub slow_threads: usize,
+    /// What compiles components. Default: nothing, and this process does it itself, which only tests should.
+    pub component_compiler: Option<ComponentCompiler>,
 }
 
 impl Default for EngineOptions {
@@ -32,6 +37,7 @@ impl Default for EngineOptions {
             cache_dir: None,
             max_runs_in_flight: 256,
             slow_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            component_compiler: None,
         }
     }
 }
@@ -117,7 +123,18 @@ pub(crate) struct Shared {
     pub(crate) lane: Lane,
     pub(crate) runs: Arc<Semaphore>,
     pub(crate) snapshots: Arc<Semaphore>,
+    pub(crate) compiling: Arc<Compiling>,
+    /// wasmtime for components, made when there is the first.
+    components: Arc<OnceLock<Result<wasmtime::Engine, String>>>,
+    slots: u32,
     _ticker: Ticker,
+}
+
+/// How components are compiled, and where their machine code is kept.
+#[derive(Debug)]
+pub(crate) struct Compiling {
+    pub(crate) compiler: Option<ComponentCompiler>,
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 impl Engine {
@@ -134,13 +151,18 @@ impl Engine {
 
     /// With these scripts in its base image; the cache folder is for those of the web's APIs.
     pub(crate) fn with(options: EngineOptions, scripts: Scripts) -> Result<Engine, EngineError> {
-        let EngineOptions { cache_dir, max_runs_in_flight, slow_threads } = options;
+        let EngineOptions { cache_dir, max_runs_in_flight, slow_threads, component_compiler } = options;
         let runs = max_runs_in_flight.max(1);
         let serving = wasmtime::Engine::new(&config::serving(runs))?;
         let evaluating = wasmtime::Engine::new(&config::evaluating())?;
         let base = Base::load_or_build(&serving, &evaluating, cache_dir.as_deref(), scripts)?;
         let lane = Lane::new(slow_threads.max(1))?;
+        let components: Arc<OnceLock<Result<wasmtime::Engine, String>>> = Arc::default();
+        let ticking = components.clone();
         let ticker = Ticker::start(move || {
+            if let Some(Ok(components)) = ticking.get() {
+                components.increment_epoch();
+            }
             serving.increment_epoch();
             evaluating.increment_epoch();
         })?;
@@ -150,6 +172,9 @@ impl Engine {
             _ticker: ticker,
             runs: Arc::new(Semaphore::new(runs as usize)),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
+            compiling: Arc::new(Compiling { compiler: component_compiler, cache_dir }),
+            components,
+            slots: runs,
         })))
     }
 
@@ -158,7 +183,37 @@ impl Engine {
         &self.0.base.identity
     }
 
+    /// wasmtime for components.
+    pub(crate) fn components(&self) -> Result<wasmtime::Engine, Failure> {
+        let shared = self.shared();
+        let made = shared.components.get_or_init(|| {
+            allow_many_files();
+            let slots = shared.slots.saturating_add(u32::try_from(SNAPSHOTS_AT_ONCE).unwrap_or(u32::MAX));
+            wasmtime::Engine::new(&config::components(slots)).map_err(|error| format!("{error:#}"))
+        });
+        made.clone().map_err(|message| {
+            Failure::new(FailureReason::Unavailable, format!("components cannot be run here: {message}"))
+        })
+    }
+
+    /// A component that this build has compiled before, by its digest.
+    pub(crate) fn compiled_component(&self, digest: &str) -> Option<Snapshot> {
+        let (engine, dir) = (self.components().ok()?, self.shared().compiling.cache_dir.as_deref()?);
+        let compiled = component::from_cache(&engine, dir, digest)?;
+        Some(Snapshot::of_component(Arc::new(compiled), digest.to_owned(), self.identity()))
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.0
+    }
+}
+
+/// Raises this process's soft limit of open files to the hard one: the initial memory of each component is a file in memory, which
+/// instances share until they write to it.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays; it bounds how many components can be loaded");
     }
 }

@@ -4,9 +4,9 @@ use crate::base::Ready;
 use crate::calls::{Begun, Calls, Reply};
 use crate::codec::wire;
 use crate::config::TABLE_ELEMENTS;
+use crate::log::Log;
 use crate::meter::{Meter, Stop};
 use crate::port::Ports;
-use sluice_model::limits::MAX_LOG_BYTES;
 use sluice_model::{LogLevel, LogLine};
 use std::sync::Arc;
 use wasmtime::{
@@ -24,9 +24,6 @@ const HARD_MEMORY_BYTES: usize = 64 << 20;
 
 /// Where growth of the memory is denied for the first time: what is left to the hard limit is for making the error.
 const SOFT_MEMORY_BYTES: usize = 60 << 20;
-
-/// The end of a log that was cut.
-const CUT_MARK: &str = "… (cut: a run may log 16 KiB)";
 
 /// What the clock and the random generator say.
 pub(crate) enum World {
@@ -76,7 +73,7 @@ impl RunState {
 
     /// Takes the log.
     pub(crate) fn take_log(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.log.lines)
+        self.log.take()
     }
 }
 
@@ -140,35 +137,6 @@ impl Random {
             }
             None => FROZEN_RANDOM,
         }
-    }
-}
-
-/// What a run logged, up to [`MAX_LOG_BYTES`].
-#[derive(Default)]
-struct Log {
-    lines: Vec<LogLine>,
-    bytes: usize,
-    full: bool,
-}
-
-impl Log {
-    /// Keeps a line or the part of it that fits; false once the log is full.
-    fn push(&mut self, level: LogLevel, text: &str) -> bool {
-        if self.full {
-            return false;
-        }
-        let room = MAX_LOG_BYTES - CUT_MARK.len() - self.bytes;
-        let mut text = text.to_owned();
-        if text.len() > room {
-            text.truncate(text.floor_char_boundary(room));
-            text.push_str(CUT_MARK);
-            self.full = true;
-        }
-        // An empty line counts too, or a log of them has no end.
-        self.bytes += text.len().max(1);
-        self.full |= self.bytes + CUT_MARK.len() >= MAX_LOG_BYTES;
-        self.lines.push(LogLine { level, text });
-        !self.full
     }
 }
 

@@ -21,7 +21,7 @@
 //!
 //! # Unsafe
 //!
-//! One block, where machine code is taken from the cache (`cache`). Its argument stands beside it.
+//! Two blocks, where machine code is taken from the cache (`cache`, `component/compile`). Each has its argument beside it.
 
 #![warn(unsafe_op_in_unsafe_fn)]
 #![allow(unsafe_code, reason = "the one crate that may; see above")]
@@ -30,12 +30,14 @@ mod base;
 mod cache;
 mod calls;
 mod codec;
+mod component;
 mod config;
 mod delta;
 mod engine;
 mod failure;
 mod guest;
 mod lane;
+mod log;
 mod meter;
 mod modules;
 mod port;
@@ -46,6 +48,7 @@ mod run;
 mod snapshot;
 
 pub use codec::EncodedInput;
+pub use component::{COMPILE_CHILD_COMMAND, ComponentCompiler, check_component, run_component_child_if_asked};
 pub use engine::{Engine, EngineError, EngineIdentity, EngineOptions};
 pub use port::{Answer, NoPorts, Ports, Refusal};
 pub use run::{RunReport, RunRequest};

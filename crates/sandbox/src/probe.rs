@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::guest::{Guest, World};
 use crate::meter::Meter;
 use crate::port::NoPorts;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Kind, Script, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{Error, Instance, Linker, Module, Result, Store};
@@ -78,22 +78,26 @@ pub async fn engine_no_op(engine: &Engine) -> Result<u32> {
 
 /// How much of the base image a snapshot changes: runs of bytes, and host pages that they lie on.
 pub fn spread(snapshot: &Snapshot) -> (usize, usize) {
-    snapshot.delta.spread()
+    match &snapshot.kind {
+        Kind::Script(script) => script.delta.spread(),
+        Kind::Component(..) => (0, 0),
+    }
 }
 
 /// An Action in one instance that is never restored.
 pub struct Reused {
     base: &'static Base,
-    snapshot: Arc<Snapshot>,
+    script: Arc<Script>,
     guest: Option<Guest<'static>>,
     runs: u32,
 }
 
 impl Reused {
-    /// The base image is leaked, once an object.
-    pub fn new(engine: &Engine, snapshot: Arc<Snapshot>) -> Reused {
+    /// The base image is leaked, once an object. None of a component.
+    pub fn new(engine: &Engine, snapshot: &Snapshot) -> Option<Reused> {
+        let Kind::Script(script) = &snapshot.kind else { return None };
         let base: &'static Arc<Base> = Box::leak(Box::new(engine.shared().base.clone()));
-        Reused { base, snapshot, guest: None, runs: 0 }
+        Some(Reused { base, script: script.clone(), guest: None, runs: 0 })
     }
 
     /// One run; answers the length of the outcome.
@@ -104,8 +108,8 @@ impl Reused {
         if self.runs.is_multiple_of(RUNS_AN_INSTANCE) {
             self.guest = None;
             let mut guest = Guest::new(&self.base.serving, unlimited(), World::Live(None), Arc::new(NoPorts)).await?;
-            guest.grow_to(self.snapshot.delta.pages())?;
-            if !self.snapshot.delta.apply(guest.memory_mut()) {
+            guest.grow_to(self.script.delta.pages())?;
+            if !self.script.delta.apply(guest.memory_mut()) {
                 return Err(Error::msg("the snapshot does not fit"));
             }
             self.guest = Some(guest);

@@ -3,6 +3,7 @@
 use crate::base::Base;
 use crate::codec::decode::{DecodeError, decode};
 use crate::codec::{EncodedInput, wire};
+use crate::component::{self, Compiled, NotCompiled};
 use crate::delta::Delta;
 use crate::engine::Engine;
 use crate::failure::{self, Places};
@@ -11,11 +12,12 @@ use crate::lane::Cut;
 use crate::meter::{Meter, Stop};
 use crate::modules;
 use crate::port::{NoPorts, Ports};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Kind, Script, Snapshot};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sluice_model::limits::{MAX_BUNDLE_BYTES, MAX_CPU_MS, MAX_OUTCOME_BYTES, MAX_WALL_MS, MEMORY_BYTES};
-use sluice_model::{Bundle, Failure, FailureReason, Invalid, Limits, LogLine, Outcome};
+use sluice_model::{Artifact, Bundle, Failure, FailureReason, Invalid, Limits, LogLine, Outcome};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -88,6 +90,66 @@ impl Engine {
         shared.lane.run(work, &meter).await.unwrap_or_else(|cut| Err(cut_off(&cut, PUBLISH_LIMITS)))
     }
 
+    /// Makes an Action ready to run, whatever it is: see [`Engine::snapshot`] and [`Engine::component`].
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub async fn prepare(&self, artifact: &Artifact) -> Result<Snapshot, Failure> {
+        match artifact {
+            Artifact::Bundle(bundle) => self.snapshot(bundle).await,
+            Artifact::Component(bytes) => self.component(bytes).await,
+        }
+    }
+
+    /// Makes a component ready, of the world `proto/wit/action.wit`: from the cache folder, or by compiling it in a process of its
+    /// own, which takes up to seconds. Call it in a tokio runtime; it never blocks a worker.
+    ///
+    /// # Errors
+    /// What is wrong with the component (`threw`), as [`component::check_component`] says it and the types of its imports and exports;
+    /// `unavailable` where this machine cannot compile now.
+    pub async fn component(&self, bytes: &Bytes) -> Result<Snapshot, Failure> {
+        let wrong = |message: String| Failure::new(FailureReason::Threw, message);
+        component::check_head(bytes).map_err(wrong)?;
+        let (engine, options) = (self.components()?, self.shared().compiling.clone());
+        let (serving, bytes) = (engine.clone(), bytes.clone());
+        let compiled = tokio::task::spawn_blocking(move || {
+            let (digest, dir) = (Bundle::digest(&bytes), options.cache_dir.as_deref());
+            let compiled = match dir.and_then(|dir| component::from_cache(&engine, dir, &digest)) {
+                Some(compiled) => compiled,
+                None => component::compile(&engine, options.compiler.as_ref(), dir, &bytes)?,
+            };
+            Ok((compiled, digest))
+        });
+        let (compiled, digest) = match compiled.await {
+            Ok(Ok((compiled, digest))) => (Arc::new(compiled), digest),
+            Ok(Err(NotCompiled::Refused(message))) => return Err(wrong(message)),
+            Ok(Err(NotCompiled::Unavailable(message))) => {
+                return Err(Failure::new(FailureReason::Unavailable, message));
+            }
+            Err(lost) => return Err(Failure::new(FailureReason::Internal, lost.to_string())),
+        };
+        self.start(&serving, &compiled).await?;
+        Ok(Snapshot::of_component(compiled, digest, self.identity()))
+    }
+
+    /// Instantiates a component once, within the limits of a top level.
+    async fn start(&self, engine: &wasmtime::Engine, compiled: &Arc<Compiled>) -> Result<(), Failure> {
+        let shared = self.shared();
+        let meter = meter(PUBLISH_LIMITS);
+        let permit = permit(&shared.snapshots, &meter).await?;
+        let (engine, compiled, own) = (engine.clone(), compiled.clone(), meter.clone());
+        let work = async move {
+            let started = component::start(&engine, &compiled, own).await;
+            drop(permit);
+            started
+        };
+        let started = shared.lane.run(work, &meter).await.unwrap_or_else(|cut| Err(cut_off(&cut, PUBLISH_LIMITS)));
+        started.map_err(|failure| {
+            let failure = limited(failure, &meter, PUBLISH_LIMITS);
+            Failure { message: format!("the component cannot be started: {}", failure.message), ..failure }
+        })
+    }
+
     /// Runs an Action once: in memory of its own, made from its snapshot, of which nothing is left afterwards. Call it in a
     /// tokio runtime with its timer on. Dropping the future ends the run within milliseconds.
     ///
@@ -95,7 +157,7 @@ impl Engine {
     pub async fn run(&self, snapshot: &Arc<Snapshot>, request: RunRequest) -> RunReport {
         let RunRequest { input, limits, now, ports } = request;
         let meter = meter(limits);
-        let ended = self.run_metered(snapshot, input, limits, World::at(now), ports, &meter).await;
+        let ended = self.run_metered(snapshot, input, limits, now, ports, &meter).await;
         let ended = ended.unwrap_or_else(|failure| Ended { outcome: Err(failure), memory_bytes: 0, logs: Vec::new() });
         RunReport {
             outcome: ended.outcome,
@@ -111,7 +173,7 @@ impl Engine {
         snapshot: &Arc<Snapshot>,
         input: EncodedInput,
         limits: Limits,
-        world: World,
+        now: Option<Timestamp>,
         ports: Arc<dyn Ports>,
         meter: &Arc<Meter>,
     ) -> Result<Ended, Failure> {
@@ -120,15 +182,46 @@ impl Engine {
             return Err(Failure::new(FailureReason::Internal, "the snapshot belongs to another engine"));
         }
         let permit = permit(&shared.runs, meter).await?;
-        let run = Run { base: shared.base.clone(), snapshot: snapshot.clone(), limits, meter: meter.clone() };
-        let work = async move {
-            let ended = run.execute(&input, world, ports).await;
-            // The slot is free once the guest is gone, and not before.
-            drop(permit);
-            ended
+        let ended = match &snapshot.kind {
+            Kind::Script(script) => {
+                let run = Run { base: shared.base.clone(), script: script.clone(), limits, meter: meter.clone() };
+                let work = async move {
+                    let ended = run.execute(&input, World::at(now), ports).await;
+                    // The slot is free once the guest is gone, and not before.
+                    drop(permit);
+                    ended
+                };
+                shared.lane.run(work, meter).await
+            }
+            Kind::Component(compiled, _) => {
+                let (engine, compiled, own) = (self.components()?, compiled.clone(), meter.clone());
+                let work = async move {
+                    let done = component::execute(&engine, &compiled, &input, own, now, ports).await;
+                    drop(permit);
+                    let component::Done { outcome, memory_bytes, logs } = done;
+                    Ended { outcome, memory_bytes, logs }
+                };
+                let ended = shared.lane.run(work, meter).await;
+                // A limit that was met comes before everything that followed from it.
+                ended.map(|ended| {
+                    let outcome = ended.outcome.map_err(|failure| limited(failure, meter, limits));
+                    Ended { outcome, ..ended }
+                })
+            }
         };
-        shared.lane.run(work, meter).await.map_err(|cut| cut_off(&cut, limits))
+        ended.map_err(|cut| cut_off(&cut, limits))
     }
+}
+
+/// A component's failure; where it met a limit of time, that limit.
+fn limited(failure: Failure, meter: &Meter, limits: Limits) -> Failure {
+    let Some(stop) = meter.stopped() else { return failure };
+    let limit = limit(stop, limits);
+    let message = match failure.message.starts_with("waiting for ") {
+        true => format!("{}, {}", limit.message, failure.message),
+        false => limit.message,
+    };
+    Failure { message, stack: failure.stack, ..Failure::new(limit.reason, "") }
 }
 
 fn meter(limits: Limits) -> Arc<Meter> {
@@ -209,14 +302,14 @@ async fn evaluate(
 /// One run in its slot.
 struct Run {
     base: Arc<Base>,
-    snapshot: Arc<Snapshot>,
+    script: Arc<Script>,
     limits: Limits,
     meter: Arc<Meter>,
 }
 
 impl Run {
     async fn execute(&self, input: &EncodedInput, world: World, ports: Arc<dyn Ports>) -> Ended {
-        let judge = Judge { limits: self.limits, meter: &self.meter, places: &self.snapshot.places };
+        let judge = Judge { limits: self.limits, meter: &self.meter, places: &self.script.places };
         let mut guest = match Guest::new(&self.base.serving, self.meter.clone(), world, ports).await {
             Ok(guest) => guest,
             Err(error) => return Ended { outcome: Err(judge.trap(false, &error)), memory_bytes: 0, logs: Vec::new() },
@@ -267,8 +360,8 @@ impl Run {
 
     /// Makes the guest's memory the snapshot's.
     fn prepare(&self, guest: &mut Guest<'_>) -> wasmtime::Result<()> {
-        guest.grow_to(self.snapshot.delta.pages())?;
-        if self.snapshot.delta.apply(guest.memory_mut()) {
+        guest.grow_to(self.script.delta.pages())?;
+        if self.script.delta.apply(guest.memory_mut()) {
             Ok(())
         } else {
             Err(wasmtime::Error::msg("the snapshot does not fit into the memory"))

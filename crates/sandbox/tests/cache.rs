@@ -12,7 +12,12 @@ use std::sync::Arc;
 use support::*;
 
 fn small(cache: Option<&Path>) -> Engine {
-    let options = EngineOptions { cache_dir: cache.map(Path::to_owned), max_runs_in_flight: 4, slow_threads: 1 };
+    let options = EngineOptions {
+        cache_dir: cache.map(Path::to_owned),
+        max_runs_in_flight: 4,
+        slow_threads: 1,
+        ..EngineOptions::default()
+    };
     Engine::new(options).unwrap()
 }
 

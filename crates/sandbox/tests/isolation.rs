@@ -174,8 +174,12 @@ async fn neighbours_are_served_while_runaways_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_nobody_waits_for_gives_its_slot_back() {
-    let options =
-        sluice_sandbox::EngineOptions { cache_dir: Some(cache_dir()), max_runs_in_flight: 1, slow_threads: 1 };
+    let options = sluice_sandbox::EngineOptions {
+        cache_dir: Some(cache_dir()),
+        max_runs_in_flight: 1,
+        slow_threads: 1,
+        ..sluice_sandbox::EngineOptions::default()
+    };
     let engine = sluice_sandbox::Engine::new(options).unwrap();
     let bad = std::sync::Arc::new(engine.snapshot(&bundle("export function execute() { for (;;) {} }")).await.unwrap());
     let good = std::sync::Arc::new(

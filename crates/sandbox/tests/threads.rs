@@ -24,7 +24,12 @@ fn until_there_are(expected: usize) {
 
 #[test]
 fn an_engine_ends_its_threads_with_its_last_clone() {
-    let options = EngineOptions { cache_dir: Some(support::cache_dir()), max_runs_in_flight: 4, slow_threads: 1 };
+    let options = EngineOptions {
+        cache_dir: Some(support::cache_dir()),
+        max_runs_in_flight: 4,
+        slow_threads: 1,
+        ..EngineOptions::default()
+    };
     let engine = Engine::new(options).unwrap();
     let clone = engine.clone();
     drop(engine);

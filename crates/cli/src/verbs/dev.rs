@@ -19,7 +19,7 @@ use sluice_executor::{
     Executor, ExecutorConfig, Surroundings,
     config::{AuditConfig, CountersConfig, EgressSettings, ModulesConfig, RedirectConfig},
 };
-use sluice_sandbox::{Engine, EngineOptions};
+use sluice_sandbox::{ComponentCompiler, Engine, EngineOptions};
 use sluice_serve::{
     About, Admin, DataFolder, Drain, Grpc, Listener, Readiness, Signals, Telemetry,
     addresses::{Addresses, AddressesFile},
@@ -233,7 +233,12 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
     let admin_port = Listener::bind("admin_addr", config.admin_addr).map_err(|e| failed(&e))?;
 
     let progress = screen.progress("starting the engine".to_owned());
-    let options = EngineOptions { cache_dir: trial::engine_cache(), ..EngineOptions::default() };
+    let components = ComponentCompiler::this_program().map_err(|e| failed(&e))?;
+    let options = EngineOptions {
+        cache_dir: trial::engine_cache(),
+        component_compiler: Some(components),
+        ..EngineOptions::default()
+    };
     let engine = tokio::task::spawn_blocking(move || Engine::new(options)).await.map_err(|e| failed(&e))?;
     let engine = engine.map_err(|e| failed(&e))?;
     drop(progress);

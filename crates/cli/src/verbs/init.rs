@@ -41,10 +41,12 @@ impl View for Made {
         let mut text =
             format!("{} {} ({}) is in {dir}\n", look.good("✓"), look.strong(self.slug.as_str()), self.starter);
         self.files.iter().for_each(|file| text.push_str(&format!("    {file}\n")));
-        // What has to be bundled first has no entry yet.
-        let first = match self.files.contains(&"package.json") {
-            true => "npm install and npm run build in it",
-            false => "write its src/index.ts",
+        // What has to be built first has nothing to run yet.
+        let has = |file| self.files.contains(&file);
+        let first = match (has("package.json"), has("Cargo.toml")) {
+            (true, _) => "npm install and npm run build in it",
+            (_, true) => "cargo build --release --target wasm32-wasip2 in it",
+            _ => "write its src/index.ts",
         };
         text.push_str(&look.hint(&format!("Next: {first}, then sluice test {dir}")));
         text

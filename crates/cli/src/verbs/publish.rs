@@ -141,14 +141,14 @@ async fn tried(package: Package, screen: &Screen) -> Result<(), Stop> {
     if !failed.is_empty() {
         return Err(Stop::package(&failed));
     }
-    let size = view::size(trial.code_bytes as u64);
+    let size = format!("{} of {}", view::size(trial.code_bytes as u64), trial.language());
     screen.say(|look| match results.len() {
-        0 => look.faint(&format!("{size} of JavaScript; the package has no cases\n")),
+        0 => look.faint(&format!("{size}; the package has no cases\n")),
         n => format!(
             "{} {} passed {}\n",
             look.good("✓"),
             view::count(n as u64, "case"),
-            look.faint(&format!("({size} of JavaScript)"))
+            look.faint(&format!("({size})"))
         ),
     });
     Ok(())

@@ -117,6 +117,10 @@ pub(super) fn named(saved: &BTreeSet<PathBuf>) -> String {
 /// Compiles and runs it once.
 async fn once(args: &Args, engine: &mut Option<Engine>, screen: &Screen) -> Result<(), Stop> {
     let package = file::read_package(&args.package)?;
+    if let (Some(component), true) = (&package.manifest.component, args.coverage) {
+        let message = format!("counts lines of TypeScript and JavaScript, and {component} is a WebAssembly component");
+        return Err(Stop::misused("--coverage", message));
+    }
     let progress = screen.progress(format!("compiling {}", package.manifest.slug));
     let origins = (!args.redirect_origin.is_empty()).then(|| args.redirect_origin.clone());
     let redirects = Redirects { origins, http_localhost: args.http_localhost };
@@ -203,6 +207,7 @@ async fn cases(trial: &Trial, counting: bool, screen: &Screen) -> Result<(), Sto
         cases,
         took_us,
         code_bytes,
+        language: trial.language(),
         logs: trial.logs().to_vec(),
         coverage,
         slug: trial.package.manifest.slug.to_string(),

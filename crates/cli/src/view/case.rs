@@ -25,8 +25,11 @@ pub(crate) struct Cases {
     /// How long it all took, in microseconds.
     #[serde(skip)]
     pub(crate) took_us: u64,
-    /// The JavaScript of the bundle, which has its bound.
+    /// What counts against the bound: the JavaScript of the bundle, or the component.
     pub(crate) code_bytes: u64,
+    /// What that is: `JavaScript`, `WebAssembly`.
+    #[serde(skip)]
+    pub(crate) language: &'static str,
     /// What the top level printed while it was evaluated.
     pub(crate) logs: Vec<LogLine>,
     /// Which lines the cases have run, where it was asked for.
@@ -94,8 +97,8 @@ impl View for Cases {
             logs => format!("  at the top level, once for each version\n{logs}"),
         };
         if self.cases.is_empty() {
-            let code = size(self.code_bytes);
-            return format!("{top_level}{} compiles to {code} of JavaScript; it has no cases in tests/\n", self.slug);
+            let code = format!("{} of {}", size(self.code_bytes), self.language);
+            return format!("{top_level}{} compiles to {code}; it has no cases in tests/\n", self.slug);
         }
         let mut text = top_level;
         for case in &self.cases {
@@ -125,7 +128,7 @@ impl View for Cases {
         }
         let passed = self.cases.iter().filter(|c| c.passed).count() as u64;
         let failed = self.cases.len() as u64 - passed;
-        let took = look.faint(&format!("({}, {} of JavaScript)", duration(self.took_us), size(self.code_bytes)));
+        let took = look.faint(&format!("({}, {} of {})", duration(self.took_us), size(self.code_bytes), self.language));
         text.push_str(&match failed {
             0 => format!("{} passed {took}\n", count(passed, "case")),
             _ => format!("{} {took}\n", look.bad(&format!("{} failed, {passed} passed", count(failed, "case")))),

@@ -376,6 +376,7 @@ fn cases() {
         cases: all,
         took_us: 3_400,
         code_bytes: 2_100,
+        language: "JavaScript",
         logs: vec![],
         coverage: None,
         slug: "domain-check".into(),

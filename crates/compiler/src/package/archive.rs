@@ -1,6 +1,6 @@
 //! Reads a package from a `.tar.gz`, and writes one.
 
-use super::{MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_UNPACKED_BYTES, Package, Reading, may_count};
+use super::{MAX_ARCHIVE_BYTES, MAX_UNPACKED_BYTES, Package, Reading, is_component, max_bytes, may_count, too_large};
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
 use sluice_model::{
     Diagnostic,
@@ -26,7 +26,8 @@ impl Package {
         }
         let mut reading = Reading::default();
         let files = match unpack(bytes, &mut reading) {
-            Ok(files) => files,
+            Ok(Some(files)) => files,
+            Ok(None) => return Err(reading.found),
             Err(error) => {
                 reading.refuse(code_of(&error), "", message_of(bytes, &error));
                 return Err(reading.found);
@@ -48,14 +49,17 @@ impl Package {
     pub fn to_archive(&self) -> Vec<u8> {
         let pack = || -> io::Result<Vec<u8>> {
             let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
-            for (path, text) in &self.files {
+            let component = self.manifest.component.as_ref().zip(self.component.as_ref());
+            let component = component.map(|(path, bytes)| (path, bytes.as_ref()));
+            let texts = self.files.iter().map(|(path, text)| (path, text.as_bytes()));
+            for (path, bytes) in texts.chain(component) {
                 let mut header = Header::new_ustar();
-                header.set_size(text.len() as u64);
+                header.set_size(bytes.len() as u64);
                 header.set_mode(0o644);
                 header.set_mtime(0);
                 header.set_uid(0);
                 header.set_gid(0);
-                archive.append_data(&mut header, path, text.as_bytes())?;
+                archive.append_data(&mut header, path, bytes)?;
             }
             archive.into_inner()?.finish()
         };
@@ -85,8 +89,12 @@ fn message_of(bytes: &[u8], error: &io::Error) -> String {
     }
 }
 
-/// All files that may count, in the order of the archive. Mistakes that concern one entry are added to `reading`.
-fn unpack(bytes: &[u8], reading: &mut Reading) -> io::Result<Vec<(String, Vec<u8>)>> {
+/// Files by their path, as an archive has them.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// All files that may count, in the order of the archive. Mistakes that concern one entry are added to `reading`; None where one of
+/// them makes it pointless to unpack more.
+fn unpack(bytes: &[u8], reading: &mut Reading) -> io::Result<Option<Files>> {
     let mut archive = Archive::new(Bounded { inner: MultiGzDecoder::new(bytes), left: MAX_UNPACKED_BYTES });
     let mut files = Vec::new();
     for (index, entry) in archive.entries()?.enumerate() {
@@ -132,11 +140,17 @@ fn unpack(bytes: &[u8], reading: &mut Reading) -> io::Result<Vec<(String, Vec<u8
         if may_count(&path) || path.ends_with(&format!("/{MANIFEST_FILE}")) {
             let mut bytes = Vec::new();
             // One byte more than fits is enough to be refused.
-            entry.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+            let most = max_bytes(&path);
+            entry.take(most as u64 + 1).read_to_end(&mut bytes)?;
+            if is_component(&path) && bytes.len() > most {
+                // What follows it may be past what an archive may unpack to, which would be told of nothing in particular.
+                reading.refuse("too_large", &path, too_large(&path));
+                return Ok(None);
+            }
             files.push((path, bytes));
         }
     }
-    Ok(files)
+    Ok(Some(files))
 }
 
 /// The one folder that holds everything, with its slash; empty where the files stand at the top.

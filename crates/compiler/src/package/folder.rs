@@ -1,6 +1,6 @@
 //! Reads a package from a folder.
 
-use super::{MAX_DEPTH, MAX_FILE_BYTES, Package, Reading, may_count, source_folder};
+use super::{MAX_DEPTH, Package, Reading, is_component, max_bytes, may_count, source_folder};
 use sluice_model::{
     Diagnostic, Manifest,
     case::CASES_FOLDER,
@@ -39,10 +39,16 @@ impl Package {
         let manifest = text.and_then(|bytes| Manifest::parse(std::str::from_utf8(bytes).ok()?).ok());
         let schema = manifest.as_ref().and_then(|m| m.schema.as_deref()).unwrap_or(SCHEMA_FILE);
         let folder = source_folder(manifest.as_ref());
-        if !schema.starts_with(&format!("{folder}/")) && !schema.starts_with(CASES_FOLDER) {
+        let in_sources = folder.as_ref().is_some_and(|folder| schema.starts_with(&format!("{folder}/")));
+        if !in_sources && !schema.starts_with(CASES_FOLDER) {
             walk.file(schema);
         }
-        walk.folder(&folder, 0);
+        if let Some(component) = manifest.as_ref().and_then(|manifest| manifest.component.as_deref()) {
+            walk.file(component);
+        }
+        if let Some(folder) = folder {
+            walk.folder(&folder, 0);
+        }
         walk.folder(CASES_FOLDER.trim_end_matches('/'), 0);
         walk.reading.finish()
     }
@@ -74,7 +80,7 @@ impl Walk<'_> {
             return self.reading.refuse("not_a_file", path, "is neither a file nor a folder");
         }
         let mut bytes = Vec::new();
-        let read = fs::File::open(&full).and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes));
+        let read = fs::File::open(&full).and_then(|file| file.take(max_bytes(path) as u64 + 1).read_to_end(&mut bytes));
         match read {
             Ok(_) => self.reading.add(path.to_owned(), bytes),
             Err(error) => self.reading.refuse("unreadable", path, format!("cannot read the file: {error}")),
@@ -115,6 +121,8 @@ impl Walk<'_> {
             let is_folder = kind.as_ref().is_ok_and(fs::FileType::is_dir);
             if is_folder && !name.starts_with('.') && name != "node_modules" {
                 self.folder(&inner, depth + 1);
+            } else if is_component(&inner) {
+                // Only the one that the manifest names is read.
             } else if !is_folder && (may_count(&inner) || kind.is_ok_and(|kind| kind.is_symlink())) {
                 self.file(&inner);
             }

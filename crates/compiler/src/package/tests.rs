@@ -163,8 +163,18 @@ fn what_the_manifest_names_must_be_there() {
     let missing = package(&[("action.toml", &manifest("entry = \"src/main.ts\""))]).entry().unwrap_err();
     assert_eq!(missing.to_string(), "action.toml:4:9: error: /entry: the entry src/main.ts is not in the package");
     assert!(missing.help.unwrap().contains("the package has src/index.ts"));
-    let component = package(&[("action.toml", &manifest("component = \"x.wasm\""))]).entry().unwrap_err();
-    assert_eq!(component.message, "this build does not provide WebAssembly components");
+    let text = manifest("component = \"x.wasm\"");
+    assert_eq!(
+        mistakes(&[("action.toml", &text)]),
+        ["action.toml:4:13: error: /component: the component x.wasm is not in the package"]
+    );
+    let component = package(&[("action.toml", &text), ("x.wasm", "\0asm"), ("other.wasm", "")]);
+    assert_eq!(component.component.as_deref(), Some(b"\0asm".as_slice()));
+    assert_eq!((component.sources().count(), component.files.len()), (0, 1), "what lies in src is not this Action's");
+    assert_eq!(component.entry().unwrap_err().message, "is a WebAssembly component, and has no module of JavaScript");
+    assert_eq!(Package::from_archive(&component.to_archive()).unwrap(), component);
+    let other = package(&[("action.toml", &text), ("x.wasm", "\0ASM")]);
+    assert_ne!(component.content_digest(), other.content_digest());
     let nothing = Package::from_files([("action.toml".to_owned(), MANIFEST.to_owned())]).unwrap().entry().unwrap_err();
     assert_eq!(nothing.message, "the package has neither src/index.ts nor src/index.js");
 }
@@ -283,6 +293,17 @@ fn sizes_and_counts_are_bounded() {
     write(folder.path(), "src/x.ts", large.as_bytes());
     assert_eq!(Package::from_dir(folder.path()).unwrap_err()[0].message, "the file has over 1048576 bytes");
 
+    let text = format!("{MANIFEST}component = \"build/x.wasm\"\n");
+    write(folder.path(), "action.toml", text.as_bytes());
+    write(folder.path(), "build/x.wasm", large.as_bytes());
+    assert_eq!(Package::from_dir(folder.path()).unwrap().component.unwrap().len(), large.len());
+    let larger = vec![b'x'; (24 << 20) + 1];
+    write(folder.path(), "build/x.wasm", &larger);
+    assert_eq!(Package::from_dir(folder.path()).unwrap_err()[0].message, "the component has over 25165824 bytes");
+    let packed =
+        archive("", &[(EntryType::Regular, "build/x.wasm", &larger), (EntryType::Regular, "src/a.ts", &larger)]);
+    assert_eq!(archive_mistakes(&packed), ["build/x.wasm: error: the component has over 25165824 bytes"]);
+
     let names: Vec<String> = (0..600).map(|i| format!("src/f{i}.ts")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
     assert_eq!(mistakes(&many), ["error: the package has over 500 files"]);
@@ -308,7 +329,7 @@ fn an_archive_that_unpacks_without_end_is_not_unpacked() {
     assert!(bomb.len() < 1 << 20);
     let found = archive_mistakes(&bomb);
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("the archive unpacks to over 16777216 bytes"), "{found:?}");
+    assert!(found[0].contains("the archive unpacks to over 41943040 bytes"), "{found:?}");
 }
 
 #[test]
@@ -323,5 +344,5 @@ fn what_is_no_archive_is_refused() {
     }
     let whole = archive("", &[]);
     assert!(Package::from_archive(&whole[..whole.len() / 2]).is_err());
-    assert!(archive_mistakes(&vec![0; 5 << 20])[0].contains("at most 4194304 are taken"));
+    assert!(archive_mistakes(&vec![0; 29 << 20])[0].contains("at most 29360128 are taken"));
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use sluice_compiler::{ChildOptions, CompileError, Package, compile_in_child};
 use sluice_model::manifest::Provided;
 use sluice_model::version::{ActionKind, ActionVersion, Bump};
-use sluice_model::{AuditKind, AuditRecord, Bundle, Code, Diagnostic, Error, FailureReason, Grants, Slug};
+use sluice_model::{Artifact, AuditKind, AuditRecord, Bundle, Code, Diagnostic, Error, FailureReason, Grants, Slug};
 use sluice_sandbox::{Engine, Snapshot};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,9 +75,13 @@ pub(crate) struct Publisher {
     at_once: Arc<Semaphore>,
 }
 
+fn compiler_unavailable() -> Error {
+    Error::new(Code::Unavailable, "COMPILER_UNAVAILABLE", "the compiler cannot be started now; try again")
+}
+
 /// A package that works.
 struct Built {
-    bundle: Bundle,
+    artifact: Artifact,
     warnings: Vec<Warning>,
 }
 
@@ -154,12 +158,15 @@ impl Publisher {
     /// Compiles a package, evaluates it once, and runs its cases.
     async fn build(&self, package: &Arc<Package>) -> Result<Built, Error> {
         let _permit = self.at_once.acquire().await.map_err(|_closed| Error::internal("the publisher has ended"))?;
-        let bundle = self.stage("compile", self.compile(package)).await?;
-        let snapshot = self.stage("evaluate", self.evaluate(package, &bundle)).await?;
+        let artifact = match &package.component {
+            Some(component) => Artifact::Component(component.clone()),
+            None => Artifact::Bundle(self.stage("compile", self.compile(package)).await?),
+        };
+        let snapshot = self.stage("evaluate", self.evaluate(package, &artifact)).await?;
         if !package.cases.is_empty() {
             self.stage("cases", self.run_cases(package, &snapshot)).await?;
         }
-        Ok(Built { bundle, warnings: Vec::new() })
+        Ok(Built { artifact, warnings: Vec::new() })
     }
 
     async fn stage<T>(&self, stage: &'static str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -178,11 +185,7 @@ impl Publisher {
             Ok(Err(CompileError::Refused(found))) => Err(refusal::invalid_package(&found)),
             Ok(Err(CompileError::Unavailable(error))) => {
                 tracing::error!(%error, "the compiler cannot be started");
-                Err(Error::new(
-                    Code::Unavailable,
-                    "COMPILER_UNAVAILABLE",
-                    "the compiler cannot be started now; try again",
-                ))
+                Err(compiler_unavailable())
             }
             Err(error) => {
                 tracing::error!(%error, "the compiler failed");
@@ -191,9 +194,13 @@ impl Publisher {
         }
     }
 
-    async fn evaluate(&self, package: &Package, bundle: &Bundle) -> Result<Arc<Snapshot>, Error> {
-        match self.engine.snapshot(bundle).await {
+    async fn evaluate(&self, package: &Package, artifact: &Artifact) -> Result<Arc<Snapshot>, Error> {
+        match self.engine.prepare(artifact).await {
             Ok(snapshot) => Ok(Arc::new(snapshot)),
+            Err(failure) if failure.reason == FailureReason::Unavailable && package.component.is_some() => {
+                tracing::error!(error = failure.message, "a component cannot be compiled");
+                Err(compiler_unavailable())
+            }
             Err(failure) if failure.reason == FailureReason::Unavailable => Err(Error::new(
                 Code::ResourceExhausted,
                 "OVERLOADED",
@@ -261,7 +268,7 @@ impl Publisher {
         keep: Keep,
     ) -> Result<Option<PublishedAs>, Error> {
         let generation = next.generation();
-        let bundle_digest = self.blobs.put(built.bundle.to_bytes()).await?.to_string();
+        let bundle_digest = self.blobs.put(built.artifact.to_bytes()).await?.to_string();
         let now = self.shared.clock.now();
         let manifest = &package.manifest;
         let identity = self.engine.identity();

@@ -24,6 +24,9 @@ fn told(refused: Error, found: &[Diagnostic]) -> Error {
 
 /// What a top level did wrong, as a mistake of the package.
 pub fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
+    if let Some(path) = &package.manifest.component {
+        return component(path, failure);
+    }
     // A value that is no Error, and a promise that never settles, come from nowhere that is known: the entry is where to look.
     let file = failure.file.clone().or_else(|| package.entry().ok()).unwrap_or_default();
     let message = format!("the module cannot be evaluated ({}): {}", failure.reason, failure.message);
@@ -40,6 +43,15 @@ pub fn evaluation(package: &Package, failure: &Failure) -> Diagnostic {
             None => found,
         },
         _ => found,
+    }
+}
+
+/// What is wrong with a component: it is none that can be run, or cannot be started.
+fn component(path: &str, failure: &Failure) -> Diagnostic {
+    let found = Diagnostic::error("component", path, failure.message.clone());
+    match &failure.stack {
+        Some(stack) => found.with_help(format!("it ended in\n{stack}")),
+        None => found,
     }
 }
 

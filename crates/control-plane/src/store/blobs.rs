@@ -7,6 +7,7 @@
 //! A file appears under its name only when it is whole and synced, and a reader checks the digest, so what is read is what was
 //! put. Nothing here is deleted: what no version names any more is found by going through the versions.
 
+use bytes::Bytes;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -116,8 +117,8 @@ impl BlobStore {
 
     /// Puts a content, and answers when it is durable. Putting what is there already changes nothing; a corrupt file of it is
     /// replaced.
-    pub async fn put(&self, content: Vec<u8>) -> Result<Digest, BlobError> {
-        let folder = Arc::clone(&self.folder);
+    pub async fn put(&self, content: impl Into<Bytes>) -> Result<Digest, BlobError> {
+        let (folder, content) = (Arc::clone(&self.folder), content.into());
         blocking(move || put(&folder, &content)).await
     }
 

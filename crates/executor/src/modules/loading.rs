@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use sluice_model::{Bundle, Failure, FailureReason, Slug};
+use sluice_model::{Artifact, Bundle, Failure, FailureReason, Slug};
 use sluice_sandbox::Snapshot;
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -180,11 +180,12 @@ impl Modules {
             Kept::Bundle(bytes) => (bytes, Origin::Bundle),
             Kept::Nothing => (self.fetch(tenant, module).await?, Origin::Fetched),
         };
-        let bundle = Bundle::from_bytes(&bytes).map_err(|e| unavailable(format!("its module cannot be read: {e}")))?;
+        let artifact =
+            Artifact::from_bytes(bytes).map_err(|e| unavailable(format!("its module cannot be read: {e}")))?;
         let snapshot = {
             // The semaphore is never closed.
             let _one_of_few = inner.making.acquire().await;
-            inner.engine.snapshot(&bundle).await
+            inner.engine.prepare(&artifact).await
         };
         let snapshot = snapshot.map_err(|cause| {
             let message = format!("its module cannot be made here: {} ({})", cause.message, cause.reason);

@@ -34,6 +34,11 @@ impl EncodedInput {
         encoder.finish()
     }
 
+    /// The same as JSON text: what a component is given.
+    pub(crate) fn to_json(&self) -> Option<String> {
+        serde_json::to_string(&super::decode::decode(&self.0, usize::MAX).ok()?).ok()
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
