@@ -26,6 +26,7 @@
 
 mod compatibility;
 mod defaults;
+mod formats;
 mod keywords;
 mod marked;
 mod messages;
@@ -57,10 +58,25 @@ pub const MAX_ERRORS: usize = 50;
 /// What a compiled `pattern` may take, in bytes: `(a{1000}){1000}` is short text and a large machine.
 const MAX_PATTERN_MEMORY_BYTES: usize = 1 << 20;
 
-/// The formats that this build checks.
-pub const FORMATS: &[&str] = &["date", "date-time", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"];
-/// The platform's own formats, which this build does not check yet.
-const PLATFORM_FORMATS: &[&str] = &["domain-pattern", "cidr", "redirect-url", "claim-name", "https-url", "duration"];
+/// The formats that are taken: those of JSON Schema, which are checked alone, and the platform's own, which are also written in one
+/// way when a config is saved.
+pub const FORMATS: &[&str] = &[
+    "date",
+    "date-time",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "time",
+    "uri",
+    "uuid",
+    "domain-pattern",
+    "cidr",
+    "redirect-url",
+    "claim-name",
+    "https-url",
+    "duration",
+];
 
 /// A config schema that has been checked. Cheap to clone.
 #[derive(Clone)]
@@ -107,7 +123,8 @@ impl ConfigSchema {
         &self.root
     }
 
-    /// Checks a config, and fills in the defaults of properties that it lacks: what the Action sees.
+    /// Checks a config, fills in the defaults of properties that it lacks, and writes the platform's formats as they are kept: what
+    /// the Action sees.
     ///
     /// # Errors
     /// All mistakes (at most [`MAX_ERRORS`]), sorted by pointer: to the key itself, also when it is unknown; to the parent
@@ -116,20 +133,37 @@ impl ConfigSchema {
         check_size(config)?;
         let mut filled = config.clone();
         defaults::fill(&self.root, &self.root, &mut filled);
+        self.check(&filled)?;
+        let mut kept = filled.clone();
+        sorted(formats::apply(&self.root, &mut kept))?;
+        if kept != filled {
+            // Two items can be one now, and a text longer than it was.
+            self.check(&kept)?;
+        }
+        Ok(kept)
+    }
+
+    /// Checks a config, and answers it as it is kept: the platform's formats written in one way, no defaults.
+    ///
+    /// # Errors
+    /// As [`ConfigSchema::validate`].
+    pub fn normalised(&self, config: &Value) -> Result<Value, Vec<Invalid>> {
+        self.validate(config)?;
+        let mut kept = config.clone();
+        // What is wrong was told, with the defaults in their places.
+        let _told = formats::apply(&self.root, &mut kept);
+        Ok(kept)
+    }
+
+    fn check(&self, config: &Value) -> Result<(), Vec<Invalid>> {
         let mut found: Vec<Invalid> = Vec::new();
-        for error in self.validator.iter_errors(&filled) {
+        for error in self.validator.iter_errors(config) {
             if found.len() >= MAX_ERRORS {
                 break;
             }
-            messages::explain(&self.root, &filled, &error, &mut found);
+            messages::explain(&self.root, config, &error, &mut found);
         }
-        if found.is_empty() {
-            return Ok(filled);
-        }
-        found.sort_by(|a, b| (&a.pointer, &a.message).cmp(&(&b.pointer, &b.message)));
-        found.dedup();
-        found.truncate(MAX_ERRORS);
-        Err(found)
+        sorted(found)
     }
 
     /// The config with the values of all fields that are marked `x-secret: true` replaced by `"(hidden)"`.
@@ -198,6 +232,17 @@ pub fn validate(schema: Option<&ConfigSchema>, config: &Value) -> Result<Value, 
     }
 }
 
+/// Mistakes as they are told; none is no error.
+fn sorted(mut found: Vec<Invalid>) -> Result<(), Vec<Invalid>> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    found.sort_by(|a, b| (&a.pointer, &a.message).cmp(&(&b.pointer, &b.message)));
+    found.dedup();
+    found.truncate(MAX_ERRORS);
+    Err(found)
+}
+
 fn check_size(config: &Value) -> Result<(), Vec<Invalid>> {
     let bytes = serde_json::to_string(config).map_or(usize::MAX, |text| text.len());
     if bytes <= MAX_CONFIG_BYTES {
@@ -211,9 +256,12 @@ fn check_size(config: &Value) -> Result<(), Vec<Invalid>> {
 fn compile(schema: &Value) -> Result<Validator, String> {
     let patterns =
         PatternOptions::regex().size_limit(MAX_PATTERN_MEMORY_BYTES).dfa_size_limit(MAX_PATTERN_MEMORY_BYTES);
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(patterns)
+    let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).with_pattern_options(patterns);
+    formats::NAMES
+        .into_iter()
+        .fold(options, |options, name| {
+            options.with_format(name, move |text: &str| formats::normalise(name, text).is_ok())
+        })
         .should_validate_formats(true)
         .should_ignore_unknown_formats(false)
         .build(schema)

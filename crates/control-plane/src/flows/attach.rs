@@ -51,13 +51,13 @@ impl Attach {
         let version = edit.catalogue.resolve(&self.tenant, &self.slug, &self.version).await?;
         check_attachable(&version.value)?;
         check_trigger(&version.value, self.trigger)?;
-        config::check(&version.value, &self.config)?;
+        let config = config::check(&version.value, &self.config)?;
         let attachment = Attachment {
             id: new_id(),
             slug: self.slug.clone(),
             version: version.value.version.clone(),
             enabled: true,
-            config: self.config.clone(),
+            config,
             on_error: self.on_error.unwrap_or(OnFailure::Block),
             on_unavailable: self.on_unavailable.unwrap_or(OnFailure::Block),
             on_counters_unavailable: self.on_counters_unavailable.unwrap_or_default(),

@@ -23,13 +23,14 @@ fn marks_secrets(schema: &Value) -> bool {
     }
 }
 
-/// Checks a config; the error has one field for each mistake, such as `config/domains/0`.
-pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<(), Error> {
+/// Checks a config, and answers it as it is kept: the platform's formats written in one way. The error has one field for each mistake,
+/// such as `config/domains/0`.
+pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<Object, Error> {
     let parsed = parsed(version.schema.as_ref())?;
     let config = Value::Object(config.clone());
     let found = match schema::validate(parsed.as_ref(), &config) {
         Ok(filled) => {
-            let mut found = parsed.map(|schema| schema.check_unhidden(&config)).unwrap_or_default();
+            let mut found = parsed.as_ref().map(|schema| schema.check_unhidden(&config)).unwrap_or_default();
             let names = filled.as_object().map(|filled| version.grants.check_secret_names(filled));
             found.extend(names.and_then(Result::err).unwrap_or_default());
             found
@@ -37,7 +38,17 @@ pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<(), Erro
         Err(found) => found,
     };
     let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));
-    let Some((field, message)) = mistakes.next() else { return Ok(()) };
+    let Some((field, message)) = mistakes.next() else {
+        let kept = match parsed {
+            None => config,
+            Some(schema) => schema.normalised(&config).map_err(|found| {
+                tracing::error!(?found, "a config that was checked is refused");
+                Error::internal("the config cannot be written as it is kept")
+            })?,
+        };
+        // What is an object stays one.
+        return Ok(kept.as_object().cloned().unwrap_or_default());
+    };
     Err(mistakes.fold(Error::field(field, message), |error, (field, message)| error.with_field(field, message)))
 }
 
@@ -75,11 +86,11 @@ pub(super) fn replaced(
         // The schema marks the whole config.
         _ => former.clone(),
     };
-    check(to, &config)?;
-    if config != *sent && would_uncover(from, to, &config)? {
+    let kept = check(to, &config)?;
+    if config != *sent && would_uncover(from, to, &kept)? {
         return Err(uncovers(from, to));
     }
-    Ok(config)
+    Ok(kept)
 }
 
 /// The refusal of a version that would show a secret that another hides.

@@ -44,7 +44,7 @@ impl Pinning {
                 attachment.config = config::replaced(&former.value, &attachment.config, &version.value, sent)?;
             }
             None => {
-                config::check(&version.value, &attachment.config)?;
+                attachment.config = config::check(&version.value, &attachment.config)?;
                 if config::would_uncover(&former.value, &version.value, &attachment.config)? {
                     return Err(config::uncovers(&former.value, &version.value));
                 }

@@ -1,5 +1,6 @@
 //! What may be attached where, and with which config.
 
+use crate::edits::update;
 use crate::support::{Plane, archive, assert_refused, attachment, bump, domain_check, exactly, package, with_config};
 use serde_json::json;
 use sluice_api::control::v1 as control;
@@ -199,4 +200,33 @@ async fn a_config_is_kept_as_it_was_sent_without_its_defaults() {
     let shown = plane.flow("acme", "login", 0).await.unwrap();
     let shown = wire_json::object(shown.slots[0].attachments[0].config.clone().unwrap()).unwrap();
     assert_eq!(serde_json::Value::Object(shown), json!({"domains": ["a.example"]}));
+}
+
+#[tokio::test]
+async fn a_config_is_kept_as_the_platforms_formats_have_it() {
+    let plane = Plane::with_acme().await;
+    let schema = r#"{"type": "object", "properties": {
+        "domains": {"type": "array", "items": {"type": "string", "format": "domain-pattern"}},
+        "networks": {"type": "array", "items": {"type": "string", "format": "cidr"}}}}"#;
+    let files = [domain_check()[0], domain_check()[1], ("schema.json", schema)];
+    plane.publish("acme", &files).await.unwrap();
+    plane.create_flow("acme", "login").await.unwrap();
+    let attach = |config| plane.attach(with_config(attachment("domain-check", ""), config));
+    let refused = attach(json!({"domains": ["BÜCHER.de", "*.co.uk"], "networks": ["10.0.0.0/33"]})).await;
+    assert_refused(refused, Code::InvalidArgument, "INVALID_FIELD", &["config/domains/1", "config/networks/0"]);
+    assert_unchanged(&plane).await;
+    let typed = json!({"domains": ["BÜCHER.de", " Example.COM. "], "networks": ["10.1.2.3/8"]});
+    let saved = attach(typed.clone()).await.unwrap();
+    let shown = async || {
+        let shown = plane.flow("acme", "login", 0).await.unwrap();
+        let config = shown.slots[0].attachments[0].config.clone().unwrap();
+        serde_json::Value::Object(wire_json::object(config).unwrap())
+    };
+    let kept = json!({"domains": ["xn--bcher-kva.de", "example.com"], "networks": ["10.0.0.0/8"]});
+    assert_eq!(shown().await, kept);
+    // One that takes its place is kept so too.
+    let config = json!({"domains": ["faß.de"]}).as_object().cloned().map(wire_json::to_struct);
+    let update = control::UpdateAttachmentRequest { config, ..update(&saved.attachment) };
+    plane.update(update).await.unwrap();
+    assert_eq!(shown().await, json!({"domains": ["xn--fa-hia.de"]}));
 }

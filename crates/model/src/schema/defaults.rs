@@ -1,6 +1,6 @@
 //! What a schema does to a config besides checking it: fills in defaults, hides secrets.
 
-use super::{compile, keywords, messages};
+use super::{compile, formats, keywords, messages};
 use crate::{Invalid, Object, decode::escape};
 use serde_json::Value;
 
@@ -49,6 +49,12 @@ fn check_values(root: &Object, schema: &Object, values: Vec<(String, &Value)>, f
             let mut wrong = Vec::new();
             messages::explain(&alone, &filled, &error, &mut wrong);
             found.extend(wrong.into_iter().map(|invalid| invalid.under(&at)));
+        }
+        // Executors fill in defaults as they stand.
+        let mut kept = filled.clone();
+        found.extend(formats::apply(&alone, &mut kept).into_iter().map(|invalid| invalid.under(&at)));
+        if kept != filled {
+            found.push(Invalid::at(at, format!("is kept as {kept}; write it so")));
         }
     }
 }

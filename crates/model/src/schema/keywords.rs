@@ -1,6 +1,6 @@
 //! Which keywords a schema may have, and what each takes.
 
-use super::{FORMATS, MAX_DEPTH, MAX_PATTERN_CHARS, MAX_SUBSCHEMAS, PLATFORM_FORMATS, compile};
+use super::{FORMATS, MAX_DEPTH, MAX_PATTERN_CHARS, MAX_SUBSCHEMAS, compile};
 use crate::{Invalid, Object, Trigger, decode::escape, diagnostic::nearest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -316,13 +316,6 @@ impl Checker<'_> {
     fn format(&mut self, value: &Value, at: &str) {
         match value.as_str() {
             Some(name) if FORMATS.contains(&name) => {}
-            Some(name) if PLATFORM_FORMATS.contains(&name) => {
-                let known = FORMATS.join(", ");
-                self.refuse(
-                    at,
-                    format!("this build does not provide the platform's format {name:?}; known are {known}"),
-                );
-            }
             _ => self.refuse(at, format!("expected one of {}", FORMATS.join(", "))),
         }
     }

@@ -1,5 +1,6 @@
 //! Says what is wrong with a config, where, and what would fit, without repeating the config's values.
 
+use super::formats;
 use crate::{Invalid, Object, decode::escape, diagnostic::nearest};
 use jsonschema::{ValidationError, error::TypeKind, error::ValidationErrorKind as Kind};
 use serde_json::Value;
@@ -49,6 +50,9 @@ fn message(error: &ValidationError<'_>) -> String {
         Kind::MaxProperties { limit } => format!("expected at most {limit} keys"),
         Kind::UniqueItems => "has the same item twice".to_owned(),
         Kind::Pattern { pattern } => format!("expected text that matches {pattern}"),
+        Kind::Format { format } if formats::NAMES.contains(&format.as_str()) => {
+            formats::normalise(format, error.instance().as_str().unwrap_or_default()).err().unwrap_or_default()
+        }
         Kind::Format { format } => format!("expected {}", format_name(format)),
         Kind::OneOfMultipleValid { .. } => "fits several of the forms, and must fit exactly one".to_owned(),
         // Nothing else can come of the keywords that are taken; the library's own words do no harm then.

@@ -147,17 +147,16 @@ fn values_of_keywords_are_checked() {
 }
 
 #[test]
-fn formats_that_this_build_does_not_check_are_refused_by_name() {
-    assert!(
-        property(json!({"format": "cidr"})).contains("does not provide the platform's format \"cidr\"; known are date")
-    );
+fn formats_that_are_not_known_are_refused_by_name() {
+    let at_fault = property(json!({"type": "string", "format": "duration", "default": "60s"}));
+    assert!(at_fault.contains("/default: is kept as \"1m\"; write it so"), "{at_fault}");
     assert!(property(json!({"format": "colour"})).contains("/format: expected one of date, date-time, email"));
 }
 
 #[test]
 fn every_format_that_is_taken_is_checked() {
     let bad = json!("\u{0}not any of them\u{0}");
-    for format in FORMATS {
+    for format in FORMATS.iter().filter(|format| !formats::NAMES.contains(*format)) {
         let schema = schema(json!({"type": "object", "properties": {"a": {"format": format}}}));
         let found = schema.validate(&json!({"a": bad})).unwrap_err();
         assert!(found[0].pointer == "/a" && found[0].message.starts_with("expected a"), "{format}: {found:?}");
