@@ -9,6 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
+/// Those in TypeScript; docs/components.md has the one in Rust, and its test.
 const STARTERS: &[&str] =
     &["empty", "profile-redirect", "geo-block", "organization-check", "http-claims", "breached-account", "npm-bundle"];
 

@@ -1,6 +1,6 @@
 //! Compiling a component, in a process of its own, and keeping what comes of it.
 //!
-//! A component is up to 16 MiB of somebody else's making, and compiling it takes seconds and much memory: so another process of this
+//! A component is up to 24 MiB of somebody else's making, and compiling it takes seconds and much memory: so another process of this
 //! same binary does it, within limits, and this one never compiles what a tenant sent. What it gives is machine code of this
 //! very build. It is kept in the engine's cache folder under the component's digest and wasmtime's compatibility hash, by the
 //! rules of [`crate::cache`].
@@ -29,7 +29,7 @@ const CODE_PREFIX: &str = "component-";
 const CODE: &[u8; 8] = b"slucode\n";
 const WRONG: &[u8; 8] = b"slusays\n";
 /// The most that an answer may have, in bytes.
-const MAX_ANSWER_BYTES: u64 = 512 << 20;
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
 /// The stack of the compiler.
 const STACK_BYTES: usize = 64 << 20;
 /// Threads that it may use. Each has its own arenas, which count against its address space, and takes a core from sign-ins.
@@ -38,7 +38,7 @@ const THREADS: usize = 4;
 const NICE: i32 = 15;
 /// What all compiled code may take in the cache folder: that of some ten thousand components in Rust.
 const MAX_CODE_BYTES: u64 = 4 << 30;
-/// How old the time of a file may be that says when it was used last, in seconds.
+/// How old the time of a file may be that says when it was used last.
 const TOUCH_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Which binary compiles, and what it may use.
@@ -289,4 +289,33 @@ fn limit(memory_bytes: u64, cpu_s: u64) -> io::Result<()> {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let day = Duration::from_secs(86_400);
+        let file = |name: &str, days: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            File::options().append(true).open(&path).unwrap().set_modified(SystemTime::now() - day * days).unwrap();
+            path
+        };
+        let (old, used) = (file("component-a.code", 3), file("component-b.code", 2));
+        let (other, newest) = (file("base-c.image", 9), file("component-d.code", 4));
+        touch(&used);
+        sweep(folder.path(), &newest, 300);
+        assert!(old.exists(), "there is room for all three");
+        sweep(folder.path(), &newest, 200);
+        assert!(!old.exists() && used.exists(), "what was used today stays longer");
+        sweep(folder.path(), &newest, 0);
+        assert!(
+            !used.exists() && newest.exists() && other.exists(),
+            "neither what was just written nor what is another's"
+        );
+    }
 }

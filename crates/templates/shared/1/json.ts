@@ -1,0 +1,28 @@
+const ENCODER = new TextEncoder()
+
+/** The size of a value as compact JSON in UTF-8. */
+export function jsonBytes(value: Json): number {
+  return ENCODER.encode(JSON.stringify(value)).length
+}
+
+/** Whether a value has at most so many bytes of JSON. What is much larger is not written to be measured. */
+export function fitsJson(value: Json, maxBytes: number): boolean {
+  if (spend(value, maxBytes) < 0) return false
+  const units = JSON.stringify(value).length
+  // A UTF-16 unit is one to three bytes of UTF-8.
+  return units <= maxBytes && (units * 3 <= maxBytes || jsonBytes(value) <= maxBytes)
+}
+
+/** What a value leaves of some bytes at the most; below 0 where it needs more. */
+function spend(value: Json, bytes: number): number {
+  if (typeof value === 'string') return bytes - value.length - 2
+  if (typeof value !== 'object' || value === null) return bytes - 1
+  const list = Array.isArray(value)
+  let left = bytes - 1
+  for (const key in value) {
+    // A comma or a bracket for each, and for a member its key in quotes and a colon.
+    left = spend((value as JsonObject)[key]!, list ? left - 1 : left - key.length - 4)
+    if (left < 0) break
+  }
+  return left
+}
