@@ -24,7 +24,7 @@ for f in $(files 'crates/*.rs'); do
     [ ! -e "$f" ] || ! grep -nE '\bunsafe (\{|fn|impl)' "$f" || wrong "$f: unsafe belongs to crates/sandbox and crates/guest"
 done
 # A page that names a file names one that is there.
-for page in README.md docs/*.md docs/adr/*.md; do
+for page in README.md docs/*.md docs/adr/*.md docs/recipes/*.md; do
     [ -e "$page" ] || continue
     for path in $(grep -oE '`(crates|proto|docs|tests|deploy)/[A-Za-z0-9_./-]+`' "$page" | tr -d '`' | sort -u); do
         [ -e "$path" ] || wrong "$page names $path, which is not there"

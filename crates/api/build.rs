@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "sluice/control/v1/audit.proto",
     "sluice/control/v1/executor.proto",
     "sluice/control/v1/secret.proto",
+    "sluice/control/v1/delivery.proto",
     "sluice/executor/v1/execution.proto",
     "sluice/distribution/v1/distribution.proto",
     "sluice/distribution/v1/audit_ingest.proto",

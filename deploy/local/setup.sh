@@ -53,6 +53,8 @@ need_system_packages() {
 # What tests start on free ports, in folders of their own.
 need_test_servers() {
     command -v redis-server >/dev/null 2>&1 || install_packages redis-server
+    # It verifies signatures: an implementation that is not the service's own.
+    command -v python3 >/dev/null 2>&1 || install_packages python3
 }
 
 need_rust() {

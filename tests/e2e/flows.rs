@@ -252,7 +252,9 @@ fn versions_are_deprecated_yanked_and_brought_back_and_actions_deleted() {
     assert_eq!(stage.acme.refused(&["action", "delete", "who"])["reason"], "ACTION_IN_USE");
     stage.acme.run(&["flow", "rollback", "login", "--revision", "1"]);
     assert_eq!(stage.acme.run(&["action", "delete", "who"])["newest"], "1.1.0");
-    assert_eq!(stage.acme.run(&["action", "list"])["entries"], json!([]));
+    let left = stage.acme.run(&["action", "list"]);
+    let own = left["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "custom").count();
+    assert_eq!(own, 0, "{left}");
     assert_eq!(stage.acme.refused(&["action", "versions", "who"])["reason"], "ACTION_NOT_FOUND");
     assert_eq!(stage.ran("2"), "1.1.0", "what has begun goes on");
     let refused = stage.acme.refused(&["flow", "rollback", "login", "--revision", "2"]);

@@ -31,8 +31,12 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a control plane and one executor for each text of settings, in TOML, and waits until all are connected.
     pub fn start(settings: &[String]) -> Cluster {
+        Cluster::start_with(control_plane(), settings)
+    }
+
+    /// The same with a control plane that runs already.
+    pub fn start_with(control: Server, settings: &[String]) -> Cluster {
         let folder = TempDir::new().unwrap();
-        let control = control_plane();
         let url = control.url("control");
         let start = |(number, settings): (usize, &String)| {
             let file = folder.path().join(format!("executor-{number}.toml"));

@@ -89,12 +89,19 @@ fn fits(written: &str, printed: &str) -> bool {
 /// Runs a document in the folder of these planes, and holds what is printed against what is written: what a part of it leaves is
 /// there for the next. Answers how many lines were compared.
 pub fn run(planes: &Planes, text: &str) -> usize {
+    run_in(planes, ".", text)
+}
+
+/// The same in a folder of its own below: for documents that are run beside each other.
+pub fn run_in(planes: &Planes, folder: &str, text: &str) -> usize {
     let steps = steps(text);
+    let folder = planes.folder.path().join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
     let sluice = binary("sluice");
     let path = format!("{}:{}", sluice.parent().unwrap().display(), std::env::var("PATH").unwrap_or_default());
     let ran = Command::new("bash")
         .args(["-eu", "-c", &script(&steps)])
-        .current_dir(planes.folder.path())
+        .current_dir(folder)
         .env("PATH", path)
         .env("SLUICE_CONTROL_URL", planes.control.url("control"))
         .env("SLUICE_EXECUTOR_URL", planes.executor.url("executor"))

@@ -11,6 +11,7 @@ pub mod component;
 pub mod document;
 pub mod load;
 pub mod meddler;
+pub mod receiver;
 pub mod redis;
 pub mod refusal;
 pub mod third_party;

@@ -6,6 +6,7 @@
 //! not copied. What is kept in `google.protobuf.Struct` goes through [`json`].
 
 mod audit;
+mod emit;
 mod field;
 mod flow;
 mod input;

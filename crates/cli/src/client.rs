@@ -4,8 +4,9 @@ use crate::stop::{Stop, in_words};
 use sluice_api::{
     control::v1::{
         audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-        executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
-        secret_service_client::SecretServiceClient, tenant_service_client::TenantServiceClient,
+        delivery_service_client::DeliveryServiceClient, executor_service_client::ExecutorServiceClient,
+        flow_service_client::FlowServiceClient, secret_service_client::SecretServiceClient,
+        tenant_service_client::TenantServiceClient,
     },
     executor::v1::execution_service_client::ExecutionServiceClient,
 };
@@ -78,6 +79,10 @@ impl ControlUrl {
 
     pub(crate) async fn secrets(&self) -> Result<SecretServiceClient<Wire>, Stop> {
         Ok(SecretServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub(crate) async fn deliveries(&self) -> Result<DeliveryServiceClient<Wire>, Stop> {
+        Ok(DeliveryServiceClient::new(self.dial().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub(crate) async fn catalog(&self) -> Result<CatalogServiceClient<Wire>, Stop> {

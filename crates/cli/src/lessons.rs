@@ -117,10 +117,18 @@ pub(crate) const LESSONS: &[Lesson] = &[
          secrets, secrets_from_config, capabilities}, digest, published_at, published_by, deprecated, yanked, \
          revoked, etag}`",
     ),
+    lesson("template list", "", &["sluice template list"], "entries as in `action list`"),
+    lesson(
+        "template show",
+        "For people it is the form that `flow attach` asks; `schema` is that of the version that is named, or else of the highest.",
+        &["sluice template show domain-allowlist", "sluice template show platform/rate-limit-by-ip@1.0.0"],
+        "`{slug, name, versions, triggers, schema}`",
+    ),
     lesson("flow create", "", &["sluice flow create login"], "a save"),
     lesson(
         "flow attach",
-        "",
+        "On a terminal, without --config and --json, it asks for the config field by field, checks each answer at once, shows the whole \
+         and asks before it saves; Ctrl-C or Ctrl-D leaves, and nothing is saved. Anywhere else nothing is asked.",
         &[
             "sluice flow attach login --trigger post-login --action domain-check@1.2.0 --config config.json",
             "sluice flow attach login --trigger post-login --action domain-check --position 1 --on-error continue",
@@ -173,7 +181,7 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "flow show",
         "",
         &["sluice flow show login", "sluice flow show login --revision 3"],
-        "`{flow, revision, etag, slots: [{trigger, budget_ms, attachments: [{attachment, slug, version, position, enabled, config, \
+        "`{flow, revision, etag, slots: [{trigger, budget_ms, worst_case_ms, attachments: [{attachment, slug, version, position, enabled, config, \
          on_error, on_unavailable, on_counters_unavailable, wall_ms}]}], warnings}`",
     ),
     lesson(
@@ -246,6 +254,41 @@ pub(crate) const LESSONS: &[Lesson] = &[
         "Runs that read it end as unavailable from then on, until it is set again; the flows that need it are warned of.",
         &["sluice secret remove API_KEY"],
         "`{name, version, warnings, rollout: {have, waiting}}`",
+    ),
+    lesson(
+        "delivery list",
+        "What Actions emit is delivered at least once, under an id that stays. A page may have fewer than asked for where there are filters.",
+        &["sluice delivery list", "sluice delivery list --state dead --action audit-hook"],
+        "entries `{id, endpoint, type, format, state, made_at, due_at, ended_at, attempts, max_attempts, last_attempt: {at, duration_ms, \
+         status, failure}, dead_reason, told_by, flow, trigger, attachment, slug, version, execution_id, etag}`, null where it does not \
+         apply: `state` is pending, delivered or dead; `dead_reason` exhausted, endpoint_gone or endpoint_disabled; `told_by` the delivery \
+         whose message stood for this one too",
+    ),
+    lesson(
+        "delivery show",
+        "",
+        &["sluice delivery show msg_aeh3kq7zzm2y5s6w4x2qbd7u5e"],
+        "a delivery with `{all_attempts: [{at, duration_ms, status, failure}], body, signing_secret, header_names}`",
+    ),
+    lesson(
+        "delivery resend",
+        "It goes at once, under the same id, whatever became of it, with all its attempts anew; one that is pending only does not wait any \
+         longer. Refused while its endpoint is disabled.",
+        &["sluice delivery resend msg_aeh3kq7zzm2y5s6w4x2qbd7u5e"],
+        "the delivery",
+    ),
+    lesson(
+        "delivery endpoints",
+        "An endpoint is a URL, or the secret that holds one. One that answered 410, or as Slack 404, is disabled: what is emitted to it is \
+         dead at once.",
+        &["sluice delivery endpoints"],
+        "entries `{endpoint, made_at, enabled, disabled_at, status, delivery, etag}`, null where it does not apply",
+    ),
+    lesson(
+        "delivery enable",
+        "Setting the secret of an endpoint enables it too. What is dead stays so until it is sent again.",
+        &["sluice delivery enable https://hooks.example.com/audit", "sluice delivery enable secret:SLACK_URL"],
+        "the endpoint",
     ),
     lesson(
         "executor list",

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Where answers go, and in which form.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Screen {
     json: bool,
     look: Look,
@@ -124,6 +124,12 @@ impl Screen {
     /// Whether a person can be asked: they see what is told, and what they type is read.
     pub(crate) fn can_ask(&self) -> bool {
         self.errors.hints && !self.json && io::stdin().is_terminal()
+    }
+
+    /// Tells on standard error what belongs to a question. Only who [can be asked](Self::can_ask) is.
+    pub(crate) fn ask(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        let _closed = err.write_all(printable(text).as_bytes()).and_then(|()| err.flush());
     }
 
     /// Tells on standard error what to do next.

@@ -15,7 +15,7 @@ use sluice_model::{
     Artifact, CallerInput, Error, Failure, FailureReason, Grants, Invalid, LogLine, Object, Outcome, OutcomeKind,
     RunResult, Slug, Trigger,
     case::HttpAnswer,
-    emit,
+    emit::Emitting,
     input::{ActionRef, Host},
     manifest::Provided,
     outcome::Decision,
@@ -184,6 +184,7 @@ impl Trial {
     pub(crate) async fn run(&self, attempt: Attempt) -> Run {
         let Attempt { trigger, config, input: mut caller, now, reach } = attempt;
         let ports = TestPorts::of_flags(&self.package.manifest, &config, reach.secrets, reach.http).at(now);
+        let emitting = Emitting::of(&self.package.manifest, &config);
         caller.drop_unusable_risk();
         let limits = self.package.manifest.limits;
         let action = ActionRef { slug: self.slug.clone(), version: self.version.clone() };
@@ -194,7 +195,11 @@ impl Trial {
             Ok(input) => {
                 let request = RunRequest { input, limits, now, ports: Arc::new(ports) };
                 let report = self.engine.run(&self.snapshot, request).await;
-                (report.outcome.clone().and_then(|outcome| self.judge(outcome, &mut slot)), Some(report))
+                let now = now.unwrap_or_else(Timestamp::now);
+                (
+                    report.outcome.clone().and_then(|outcome| self.judge(outcome, &emitting, now, &mut slot)),
+                    Some(report),
+                )
             }
             Err(invalid) => (Err(Failure::new(FailureReason::Internal, format!("input: {invalid}"))), None),
         };
@@ -219,7 +224,13 @@ impl Trial {
     }
 
     /// What the host checks of every outcome, as an executor does.
-    fn judge(&self, outcome: Outcome, slot: &mut SlotState) -> Result<Outcome, Failure> {
+    fn judge(
+        &self,
+        outcome: Outcome,
+        emitting: &Emitting,
+        now: Timestamp,
+        slot: &mut SlotState,
+    ) -> Result<Outcome, Failure> {
         let anywhere: Vec<Origin>;
         let origins = match (&self.redirects.origins, &outcome.decision) {
             (Some(origins), _) => origins.as_slice(),
@@ -229,7 +240,7 @@ impl Trial {
             }
             (None, _) => &[],
         };
-        emit::check_declared(&outcome)?;
+        emitting.check(&outcome, now)?;
         let declared: Option<&[OutcomeKind]> = self.package.manifest.outcomes.as_deref();
         let rules = HostRules { redirect_origins: origins, http_localhost: self.redirects.http_localhost };
         slot.apply(ID, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;

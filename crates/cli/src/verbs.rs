@@ -4,6 +4,7 @@ mod action;
 mod audit;
 mod completions;
 mod config;
+mod delivery;
 mod dev;
 mod execute;
 mod executor;
@@ -12,6 +13,7 @@ mod init;
 mod man;
 mod publish;
 mod secret;
+mod template;
 mod tenant;
 mod test;
 #[cfg(test)]
@@ -53,6 +55,9 @@ pub(crate) enum Command {
     /// Publish Actions and see what is published
     #[command(subcommand)]
     Action(action::Command),
+    /// See the Actions that come with the platform
+    #[command(subcommand)]
+    Template(template::Command),
     /// Say what runs where
     #[command(subcommand)]
     Flow(flow::Command),
@@ -67,6 +72,9 @@ pub(crate) enum Command {
     /// Keep secrets for Actions to read
     #[command(subcommand)]
     Secret(secret::Command),
+    /// See what was delivered, and send it again
+    #[command(subcommand)]
+    Delivery(delivery::Command),
     /// See the executors that are connected
     #[command(subcommand)]
     Executor(executor::Command),
@@ -97,11 +105,13 @@ impl Command {
             Command::Init(args) => init::run(args, screen),
             Command::Test(args) => test::run(args, screen).await,
             Command::Action(command) => action::run(command, screen).await,
+            Command::Template(command) => template::run(command, screen).await,
             Command::Flow(command) => flow::run(command, screen).await,
             Command::Execute(args) => execute::run(args, screen).await,
             Command::Audit(command) => audit::run(command, screen).await,
             Command::Tenant(command) => tenant::run(command, screen).await,
             Command::Secret(command) => secret::run(command, screen).await,
+            Command::Delivery(command) => delivery::run(command, screen).await,
             Command::Executor(command) => executor::run(command, screen).await,
             Command::Bench(command) => bench::run(command, screen).await,
             Command::Config(command) => config::run(command, chosen, screen),

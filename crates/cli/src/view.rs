@@ -4,13 +4,16 @@ pub(crate) mod action;
 pub(crate) mod audit;
 pub(crate) mod case;
 pub(crate) mod coverage;
+pub(crate) mod delivery;
 pub(crate) mod execution;
 pub(crate) mod executor;
 pub(crate) mod flow;
+pub(crate) mod form;
 pub(crate) mod history;
 pub(crate) mod run;
 pub(crate) mod secret;
 mod table;
+pub(crate) mod template;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,15 @@
 use crate::audit::Audit;
 use crate::audit::log::{AuditLog, FileAuditLog, LogError, SEGMENT_BYTES};
 use crate::audit::outbox::Outbox;
-use crate::catalogue::{Catalogue, Publisher};
+use crate::catalogue::{Catalogue, Publisher, Templates};
 use crate::clock::Clock;
-use crate::config::PlaneConfig;
+use crate::config::{DeliveriesConfig, PlaneConfig};
+use crate::deliveries::{self, Deliveries, Endpoints, Pulse};
 use crate::distribution::{Cursors, Distribution, Pace, Roster};
 use crate::export::{self, AUDIT, BLOBS, META};
-use crate::flows::Flows;
+use crate::flows::{Checker, Flows};
 use crate::grpc::{
-    AuditEdge, CatalogEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, SecretEdge, TenantEdge,
+    AuditEdge, CatalogEdge, DeliveryEdge, DistributionEdge, ExecutorEdge, FlowEdge, IngestEdge, SecretEdge, TenantEdge,
 };
 use crate::metrics::Metrics;
 use crate::requests;
@@ -22,13 +23,15 @@ use jiff::SignedDuration;
 use opentelemetry::metrics::Meter;
 use sluice_api::control::v1::{
     audit_service_server::AuditServiceServer, catalog_service_server::CatalogServiceServer,
-    executor_service_server::ExecutorServiceServer, flow_service_server::FlowServiceServer,
-    secret_service_server::SecretServiceServer, tenant_service_server::TenantServiceServer,
+    delivery_service_server::DeliveryServiceServer, executor_service_server::ExecutorServiceServer,
+    flow_service_server::FlowServiceServer, secret_service_server::SecretServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use sluice_api::distribution::v1::{
     audit_ingest_service_server::AuditIngestServiceServer, distribution_service_server::DistributionServiceServer,
 };
 use sluice_compiler::ChildOptions;
+use sluice_egress::Egress;
 use sluice_model::Error;
 use sluice_sandbox::Engine;
 use sluice_serve::{AssembleError, Drain, Drained, Grpc, Listener, Readiness, Serving, Telemetry, config::GrpcConfig};
@@ -40,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::codec::CompressionEncoding;
 
-/// How often answers are forgotten that are kept no longer.
+/// How often what is kept no longer is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// How often it is looked whether a checkpoint is due.
@@ -75,6 +78,9 @@ pub enum OpenError {
     /// The key of the secrets.
     #[error("secrets.key_file: {0}")]
     Secrets(String),
+    /// What deliveries are sent through.
+    #[error("{0}")]
+    Egress(#[from] sluice_egress::ConfigError),
     /// What is in them.
     #[error("data: {0}")]
     Content(String),
@@ -96,6 +102,7 @@ pub struct ControlPlane {
     audit: Audit,
     distribution: Distribution,
     secrets: Secrets,
+    deliveries: Deliveries,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -131,22 +138,34 @@ impl ControlPlane {
         roster.observe(meter);
 
         let tenants = Tenants::new(shared.clone());
-        let catalogue = Catalogue::new(shared.clone(), tenants.clone());
+        let templates = Templates::open(&shared, &blobs, &engine).await?;
+        let catalogue = Catalogue::new(shared.clone(), tenants.clone(), templates);
         let revision_ttl = SignedDuration::try_from(Duration::from_secs(config.flows.revision_ttl_s))
             .map_err(|error| OpenError::Content(format!("flows.revision_ttl_s: {error}")))?;
-        let flows = Flows::new(shared.clone(), tenants.clone(), catalogue.clone(), revision_ttl);
         let publisher = Publisher::new(
             shared.clone(),
             tenants.clone(),
             catalogue.clone(),
             blobs.clone(),
-            engine,
+            engine.clone(),
             compiler,
             config.publish.at_once,
         );
         let sealer = secrets::sealer(&shared, folder, &config.secrets).await?;
-        let secrets = Secrets::new(shared.clone(), tenants.clone(), catalogue.clone(), sealer);
-        let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox));
+        let pulse = Pulse::new(meter, shared.clock.clone());
+        let endpoints = Endpoints::new(shared.clone(), Arc::clone(&pulse));
+        let overlap = SignedDuration::try_from(Duration::from_secs(config.secrets.rotation_overlap_s))
+            .map_err(|error| OpenError::Content(format!("secrets.rotation_overlap_s: {error}")))?;
+        let secrets =
+            Secrets::new(shared.clone(), tenants.clone(), catalogue.clone(), endpoints.clone(), sealer, overlap);
+        let slack_test_hosts = config.deliveries.slack_test_hosts.clone().into();
+        let checker = Checker::new(engine, blobs.clone(), secrets.clone(), slack_test_hosts);
+        let flows =
+            Flows::new(shared.clone(), tenants.clone(), catalogue.clone(), checker, secrets.clone(), revision_ttl);
+        let deliveries = Deliveries::new(shared.clone(), tenants.clone(), endpoints, Arc::clone(&pulse));
+        let egress = egress(config).await?;
+        let worker = deliveries.worker(egress, secrets.clone(), &config.deliveries).await?;
+        let audit = Audit::new(shared.clone(), log, Arc::clone(&outbox), deliveries.intake());
         let status_every = Duration::from_millis(config.distribution.status_interval_ms);
         let pace = Pace { revision_ttl, status_every };
         let distribution = Distribution::new(
@@ -164,9 +183,10 @@ impl ControlPlane {
         tasks.spawn(roster.follow(shared.store.watch(), stop.clone()));
         let every = Duration::from_secs(config.store.checkpoint_every_s);
         tasks.spawn(checkpoints(sled, Arc::clone(&shared.metrics), every, stop.clone()));
-        tasks.spawn(sweep(shared, stop.clone()));
+        tasks.spawn(worker.run(stop.clone()));
+        tasks.spawn(sweep(shared, pulse, config.deliveries.clone(), stop.clone()));
         tasks.close();
-        Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, secrets, stop, tasks })
+        Ok(ControlPlane { tenants, catalogue, publisher, flows, audit, distribution, secrets, deliveries, stop, tasks })
     }
 
     /// Puts the services on a server; `config` bounds their messages, `drain` ends their long streams.
@@ -189,6 +209,7 @@ impl ControlPlane {
         let distribution = DistributionEdge::new(self.distribution.clone(), drain.clone());
         let executors = ExecutorEdge::new(self.distribution.clone());
         let secrets = SecretEdge::new(self.secrets.clone(), self.distribution.clone());
+        let deliveries = DeliveryEdge::new(self.deliveries.clone());
         let ingest = IngestEdge::new(self.audit.clone(), drain.clone());
         grpc.descriptors(sluice_api::FILE_DESCRIPTOR_SET)
             .service(bounded!(TenantServiceServer, tenants))
@@ -196,6 +217,7 @@ impl ControlPlane {
             .service(bounded!(FlowServiceServer, flows))
             .service(bounded!(AuditServiceServer, audit))
             .service(bounded!(SecretServiceServer, secrets))
+            .service(bounded!(DeliveryServiceServer, deliveries))
             .service(bounded!(ExecutorServiceServer, executors))
             .service(bounded!(DistributionServiceServer, distribution))
             .service(bounded!(AuditIngestServiceServer, ingest))
@@ -273,17 +295,31 @@ async fn checkpoints(store: SledStore, metrics: Arc<Metrics>, every: Duration, s
     }
 }
 
-async fn sweep(shared: Shared, stop: CancellationToken) {
+/// What deliveries are sent through; it reads the machine's certificates.
+async fn egress(config: &PlaneConfig) -> Result<Egress, OpenError> {
+    let settings = config.egress.0.clone();
+    let made = tokio::task::spawn_blocking(move || Egress::new(&settings)).await;
+    Ok(made.map_err(|error| OpenError::Content(format!("the start of egress broke off: {error}")))??)
+}
+
+/// Forgets now and then what was kept long enough.
+async fn sweep(shared: Shared, pulse: Arc<Pulse>, config: DeliveriesConfig, stop: CancellationToken) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
             _ = every.tick() => {}
             () = stop.cancelled() => return,
         }
-        match requests::forget_old(&shared).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::debug!(forgotten, "answers were forgotten"),
-            Err(error) => tracing::warn!(%error, "old answers could not be forgotten"),
+        for (what, forgotten) in [
+            ("answers", requests::forget_old(&shared).await),
+            ("former secrets", secrets::forget_former(&shared).await),
+            ("deliveries", deliveries::sweep::forget_old(&shared, &pulse, &config).await),
+        ] {
+            match forgotten {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::debug!(what, forgotten, "what was old was forgotten"),
+                Err(error) => tracing::warn!(what, %error, "what is old could not be forgotten"),
+            }
         }
     }
 }

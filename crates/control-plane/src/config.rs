@@ -1,6 +1,8 @@
 //! The settings of the control plane.
 
 use serde::{Deserialize, Serialize};
+use sluice_egress::EgressConfig;
+use sluice_model::http::HostPattern;
 use sluice_serve::config::{Checks, ServerConfig, Settings};
 use std::path::PathBuf;
 
@@ -48,6 +50,10 @@ pub struct PlaneConfig {
     pub distribution: DistributionConfig,
     /// Tenants' secrets.
     pub secrets: SecretsConfig,
+    /// Deliveries of what Actions emit.
+    pub deliveries: DeliveriesConfig,
+    /// What deliveries may reach by HTTP.
+    pub egress: EgressSettings,
 }
 
 impl PlaneConfig {
@@ -58,6 +64,8 @@ impl PlaneConfig {
         at.section("publish", &self.publish);
         at.section("distribution", &self.distribution);
         at.section("secrets", &self.secrets);
+        at.section("deliveries", &self.deliveries);
+        at.section("egress", &self.egress);
     }
 }
 
@@ -147,18 +155,87 @@ impl Settings for DistributionConfig {
 }
 
 /// Tenants' secrets.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SecretsConfig {
     /// The file with the key that seals them: 32 random bytes that only their owner may read. Default: `keys/secrets.key` in
     /// the data folder, made at the first start. It is in no export: keep a copy of it apart. A control plane with secrets
     /// does not start without the key that sealed them.
     pub key_file: Option<PathBuf>,
+    /// How long deliveries are signed by the former value of a secret too, after it was set again, in seconds: the time that
+    /// receivers have to take the new one. Default 86,400 s (24 h). Until then the former value is kept, sealed; 0 keeps none.
+    pub rotation_overlap_s: u64,
+}
+
+impl Default for SecretsConfig {
+    fn default() -> SecretsConfig {
+        SecretsConfig { key_file: None, rotation_overlap_s: 24 * 60 * 60 }
+    }
 }
 
 impl Settings for SecretsConfig {
     fn check(&self, at: &mut Checks<'_>) {
         let named = self.key_file.as_ref().is_none_or(|path| !path.as_os_str().is_empty());
         at.require("key_file", named, "the path of a file");
+        at.range("rotation_overlap_s", self.rotation_overlap_s, 0..=30 * 24 * 60 * 60, "seconds");
+    }
+}
+
+/// Deliveries of what Actions emit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveriesConfig {
+    /// Deliveries that are sent at once. Default 256. Each costs a connection and its body in memory, 20 kB at most. Their
+    /// connections are bounded by `egress.max_in_flight` too.
+    pub max_in_flight: usize,
+    /// Deliveries of one tenant that are sent at once. Default 64: receivers that do not answer keep no other tenant waiting.
+    pub max_in_flight_per_tenant: usize,
+    /// Deliveries that are sent to one endpoint at once. Default 8.
+    pub max_in_flight_per_endpoint: usize,
+    /// How long a delivery that has arrived is kept to be looked at, in seconds. Default 604,800 s (7 days). An emit with the
+    /// `dedupe_key` of one that is kept is not sent again.
+    pub delivered_kept_s: u64,
+    /// How long a dead letter is kept to be sent again, in seconds. Default 2,592,000 s (30 days).
+    pub dead_kept_s: u64,
+    /// Hosts that take Slack's messages beside hooks.slack.com and hooks.slack-gov.com, whatever the path: for tests. Default
+    /// none.
+    pub slack_test_hosts: Vec<String>,
+}
+
+impl Default for DeliveriesConfig {
+    fn default() -> DeliveriesConfig {
+        const DAY_S: u64 = 24 * 60 * 60;
+        DeliveriesConfig {
+            max_in_flight: 256,
+            max_in_flight_per_tenant: 64,
+            max_in_flight_per_endpoint: 8,
+            delivered_kept_s: 7 * DAY_S,
+            dead_kept_s: 30 * DAY_S,
+            slack_test_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Settings for DeliveriesConfig {
+    fn check(&self, at: &mut Checks<'_>) {
+        at.range("max_in_flight", self.max_in_flight, 1..=100_000, "deliveries");
+        at.range("max_in_flight_per_tenant", self.max_in_flight_per_tenant, 1..=100_000, "deliveries");
+        at.range("max_in_flight_per_endpoint", self.max_in_flight_per_endpoint, 1..=1_000, "deliveries");
+        at.range("delivered_kept_s", self.delivered_kept_s, 60..=366 * 24 * 60 * 60, "seconds");
+        at.range("dead_kept_s", self.dead_kept_s, 60..=366 * 24 * 60 * 60, "seconds");
+        let hosts = self.slack_test_hosts.iter().all(|host| HostPattern::parse(host).is_ok());
+        at.require("slack_test_hosts", hosts, "hosts such as slack.example.com or 127.0.0.1, without a port");
+    }
+}
+
+/// What deliveries may reach by HTTP: the settings of [`EgressConfig`], which executors have too.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EgressSettings(pub EgressConfig);
+
+impl Settings for EgressSettings {
+    fn check(&self, at: &mut Checks<'_>) {
+        for rule in self.0.rules() {
+            at.require(rule.key, rule.holds, rule.takes);
+        }
     }
 }
 

@@ -18,10 +18,19 @@
 //! | `t T gone-flow F` | that a flow was deleted, with its last revision: the next of its slug counts on |
 //! | `t T gone-action A` | that an Action was deleted, and how often: versions of a former one are not its successor's |
 //! | `t T revoked A V` | when the platform revoked a version |
+//! | `p template A V` | a version of a template of the platform, which every tenant has |
+//! | `p template-bundle DIGEST` | that every tenant may have the bundle |
 //! | `p secret-key` | which key has sealed the secrets, from the first one on |
 //! | `t T secret N` | a secret, its value sealed |
 //! | `t T gone-secret N` | that a secret was removed, with its last version: it counts on when it is set again |
 //! | `t T secret-guard` | nothing: written by whoever adds a secret, so that there are never too many |
+//! | `p secret-former MS T N` | until when a former value of a secret signs, to forget it |
+//! | `t T delivery ID` | a delivery: its state, and its last attempts |
+//! | `t T delivery-content ID` | what is delivered, and where to |
+//! | `t T delivery-in STATE MS ID` | that a delivery is in a state, by when it was made |
+//! | `t T endpoint E` | where deliveries go, and whether they may |
+//! | `p delivery-queue T E MS ID` | that a delivery to an endpoint is due then |
+//! | `p endpoint-disabled T E` | that nothing is sent to an endpoint |
 //! | `t T use A F` | in how many slots of the flow's newest revision the Action is |
 
 use crate::store::Key;
@@ -87,6 +96,21 @@ pub(crate) fn version(tenant: &Slug, slug: &Slug, version: &Version) -> Key {
         true => key.number(part.len() as u64).text(part),
         false => key.number(u64::MAX).text(part),
     })
+}
+
+/// All versions of all templates.
+pub(crate) fn templates() -> Key {
+    Key::platform("template")
+}
+
+/// A version of a template.
+pub(crate) fn template(slug: &Slug, version: &Version) -> Key {
+    templates().text(slug.as_str()).text(&version.to_string())
+}
+
+/// That every tenant may have a bundle.
+pub(crate) fn template_bundle(digest: &str) -> Key {
+    Key::platform("template-bundle").text(digest)
 }
 
 /// That a tenant may have a bundle.
@@ -184,6 +208,56 @@ pub(crate) fn secret_guard(tenant: &Slug) -> Key {
     Key::tenant(tenant, "secret-guard")
 }
 
+/// When former values of secrets end.
+pub(crate) fn former_secrets() -> Key {
+    Key::platform("secret-former")
+}
+
+/// A delivery.
+pub(crate) fn delivery(tenant: &Slug, id: &str) -> Key {
+    Key::tenant(tenant, "delivery").text(id)
+}
+
+/// What is delivered.
+pub(crate) fn delivery_content(tenant: &Slug, id: &str) -> Key {
+    Key::tenant(tenant, "delivery-content").text(id)
+}
+
+/// The deliveries of a tenant in a state, by when they were made.
+pub(crate) fn deliveries_in(tenant: &Slug, state: &str) -> Key {
+    Key::tenant(tenant, "delivery-in").text(state)
+}
+
+/// The endpoints of a tenant.
+pub(crate) fn endpoints(tenant: &Slug) -> Key {
+    Key::tenant(tenant, "endpoint")
+}
+
+/// An endpoint, by its digest.
+pub(crate) fn endpoint(tenant: &Slug, digest: &str) -> Key {
+    endpoints(tenant).text(digest)
+}
+
+/// All deliveries that are to be sent.
+pub(crate) fn delivery_queues() -> Key {
+    Key::platform("delivery-queue")
+}
+
+/// The deliveries to an endpoint that are to be sent, by when they are due.
+pub(crate) fn delivery_queue(tenant: &Slug, digest: &str) -> Key {
+    delivery_queues().text(tenant.as_str()).text(digest)
+}
+
+/// All endpoints that nothing is sent to.
+pub(crate) fn disabled_endpoints() -> Key {
+    Key::platform("endpoint-disabled")
+}
+
+/// That nothing is sent to an endpoint.
+pub(crate) fn disabled_endpoint(tenant: &Slug, digest: &str) -> Key {
+    disabled_endpoints().text(tenant.as_str()).text(digest)
+}
+
 /// What a change of a key is about, where executors care.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -272,6 +346,8 @@ mod tests {
         for other in [
             outbox().number(1),
             action(&t, &f),
+            template(&f, &number),
+            template_bundle("d"),
             version(&t, &f, &number),
             flow(&t, &f),
             saved(&t, &f, 1),
@@ -283,6 +359,13 @@ mod tests {
             secret_key(),
             secret_guard(&t),
             gone_secret(&t, "API_KEY"),
+            former_secrets().number(1).text("acme").text("API_KEY"),
+            delivery(&t, "msg_a"),
+            delivery_content(&t, "msg_a"),
+            deliveries_in(&t, "dead").number(1).text("msg_a"),
+            endpoint(&t, "abc"),
+            delivery_queue(&t, "abc").number(1).text("msg_a"),
+            disabled_endpoint(&t, "abc"),
         ] {
             assert_eq!(subject(&other), None, "{other}");
         }

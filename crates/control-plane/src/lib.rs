@@ -2,7 +2,7 @@
 //!
 //! # Design
 //!
-//! The domain is in [`tenants`], [`catalogue`], [`flows`], [`audit`] and [`distribution`]. It speaks the model's types and
+//! The domain is in [`tenants`], [`catalogue`], [`flows`], [`audit`], [`distribution`] and [`deliveries`]. It speaks the model's types and
 //! refuses with the model's error; it knows no wire. It stands on two ports, [`store::MetaStore`] and
 //! [`audit::log::AuditLog`]; where everything lies is in [`keys`]. Every edit is one commit, with its audit entry in it, and
 //! guarded by what it has read. [`grpc`] is the thin edge: it converts, takes the principal, and makes the one tenant check.
@@ -22,6 +22,7 @@ mod bytes;
 pub mod catalogue;
 mod clock;
 pub mod config;
+mod deliveries;
 mod distribution;
 mod etag;
 pub mod export;

@@ -83,6 +83,16 @@ impl Egress {
         })))
     }
 
+    /// Checks that `url` is one that could be asked for, by its words alone: its scheme, its length, its port, and that it
+    /// carries no user name. What its host leads to is only known when it is asked for.
+    ///
+    /// # Errors
+    /// [`HttpFailure::UrlRefused`], with what is wrong.
+    pub fn check_url(&self, url: &Url) -> Result<(), HttpError> {
+        let host = HostPattern::of_url(url);
+        Target::of(url, host.as_slice(), &self.0.connector.allow).map(drop)
+    }
+
     /// Sends `request`, whose caller may send to `hosts`, follows where it is sent if it says so, and answers with the whole
     /// answer. Must be called on a tokio runtime with its time and network.
     ///

@@ -15,8 +15,9 @@ use sluice_counters::{
 };
 use sluice_egress::{Attempts, Caller, Egress};
 use sluice_model::{
-    Attachment, AttachmentId, FlowRevision, Grants, Object, OnCountersUnavailable, Slug,
+    Attachment, AttachmentId, Failure, FlowRevision, Grants, Object, OnCountersUnavailable, Outcome, Slug,
     counter::{CounterScope, KvSet, Take, Taken},
+    emit::{self, By, Held, May},
     http::{HostPattern, HttpAttempt, HttpFailure, HttpRequest, HttpResponse},
     manifest::Capability,
 };
@@ -81,6 +82,24 @@ impl Reach {
         metrics::show(self, meter);
     }
 
+    /// What a run emits, checked by what its attachment may send to and by what this operator lets be asked for.
+    ///
+    /// # Errors
+    /// Those of [`emit::resolve`].
+    pub(crate) fn emits(
+        &self,
+        attachment: &AttachmentPlan,
+        outcome: &Outcome,
+        by: By<'_>,
+    ) -> Result<Vec<Held>, Failure> {
+        let nothing = Grants::default();
+        let may = match &attachment.granted {
+            Some(granted) => granted.emits(),
+            None => May { grants: &nothing, hosts: &[], secrets: &[], hosts_in_secrets: &[] },
+        };
+        emit::resolve(outcome, may, by, |url| self.egress.check_url(url))
+    }
+
     /// The ports of one run.
     pub(crate) fn ports(self: &Arc<Reach>, run: Run<'_>, trace: &Trace) -> Arc<dyn Ports> {
         let Run { attachment, execution, secrets, keys, deadline } = run;
@@ -139,6 +158,12 @@ impl Granted {
                 grants: Arc::clone(grants),
             })
         })
+    }
+
+    /// What its runs may emit to.
+    pub(crate) fn emits(&self) -> May<'_> {
+        let Granted { grants, hosts, secrets, hosts_in_secrets, .. } = self;
+        May { grants, hosts, secrets, hosts_in_secrets }
     }
 
     /// The hosts that a run may send to which may read these secrets.

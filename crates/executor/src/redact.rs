@@ -4,7 +4,7 @@
 //! write it; of one with several lines, each long line too. Values of fewer than [`MIN_BYTES`] bytes are not looked for: they
 //! would be found everywhere. This is a net under Actions that make mistakes and no wall against one that wants to tell a
 //! secret that it may read: it could reverse it, or take it apart. What an Action hands on by design (claims, state, the URL of
-//! a redirect, what it sends) is not changed: that would break it in silence.
+//! a redirect, what it sends) is not changed: that would break it in silence. What it emits is: it is stored.
 
 use crate::secrets::Secret;
 use base64::{
@@ -13,7 +13,7 @@ use base64::{
 };
 use memchr::memmem;
 use serde_json::Value;
-use sluice_model::{Failure, LogLine, Outcome, outcome::Decision};
+use sluice_model::{Failure, FailureReason, LogLine, Outcome, outcome::Decision};
 use sluice_serve::seal::SecretText;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -177,6 +177,42 @@ pub(crate) fn outcome(secrets: &[Arc<Secret>], outcome: &mut Outcome) {
     }
 }
 
+/// Takes the secrets out of what an outcome emits, which is stored and can be looked at until it is delivered, and longer.
+///
+/// # Errors
+/// `capability_denied`: a target's URL has a value in it. With the value taken out it would be another URL.
+pub(crate) fn emits(secrets: &[Arc<Secret>], outcome: &mut Outcome) -> Result<(), Failure> {
+    for (i, emit) in outcome.emit.iter_mut().enumerate() {
+        text(secrets, &mut emit.kind);
+        json(secrets, &mut emit.data);
+        for (j, target) in emit.to.iter_mut().enumerate() {
+            if let Some(url) = &target.url
+                && let Some((_, _, name)) = first(secrets, url)
+            {
+                let message = format!("emit[{i}].to[{j}]: the URL has the secret {name} in it: name one in url_secret");
+                return Err(Failure::new(FailureReason::CapabilityDenied, message));
+            }
+            target.headers.iter_mut().flat_map(|headers| headers.values_mut()).for_each(|value| text(secrets, value));
+        }
+    }
+    Ok(())
+}
+
+fn json(secrets: &[Arc<Secret>], value: &mut Value) {
+    match value {
+        Value::String(value) => text(secrets, value),
+        Value::Array(values) => values.iter_mut().for_each(|value| json(secrets, value)),
+        Value::Object(values) => {
+            for (mut key, mut value) in std::mem::take(values) {
+                text(secrets, &mut key);
+                json(secrets, &mut value);
+                values.insert(key, value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test")]
@@ -258,6 +294,25 @@ mod tests {
         assert!(!format!("{answered:?}").contains("canary"), "{answered:?}");
         assert_eq!(answered.reason_code.as_deref(), Some("secret"));
         assert_eq!(state["kept"], "canary.value", "what is handed on by design is as the Action wrote it");
+    }
+
+    #[test]
+    fn what_is_emitted_has_none_and_a_url_with_one_is_refused() {
+        let all = [secret("KEY", "canary.value")];
+        let emitting = |url: &str| {
+            let target = serde_json::json!({ "url": url, "headers": { "x-a": "canary.value" } });
+            let data = serde_json::json!({ "a": ["x canary.value"], "canary.value": { "b": 1 } });
+            let emit = serde_json::json!([{ "type": "t.canary.value", "data": data, "to": [target] }]);
+            Outcome::from_json(serde_json::json!({ "kind": "continue", "emit": emit })).unwrap()
+        };
+        let mut answered = emitting("https://a.example/");
+        emits(&all, &mut answered).unwrap();
+        assert!(!format!("{answered:?}").contains("canary"), "{answered:?}");
+        assert_eq!(answered.emit[0].data["a"][0], "x [secret KEY]");
+        assert_eq!(answered.emit[0].data["[secret KEY]"]["b"], 1);
+        let denied = emits(&all, &mut emitting("https://a.example/?key=canary.value")).unwrap_err();
+        assert_eq!(denied.reason, FailureReason::CapabilityDenied);
+        assert!(denied.message.starts_with("emit[0].to[0]: the URL has the secret KEY in it"), "{}", denied.message);
     }
 
     #[test]

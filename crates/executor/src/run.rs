@@ -26,6 +26,7 @@ use sluice_api::types::v1 as wire;
 use sluice_counters::KeyMaker;
 use sluice_model::{
     CallerInput, Failure, FailureReason, Input, Limits, Object, OnFailure, Outcome, Skipped, Trigger,
+    emit::{By, Held},
     input::{ActionRef, AttachmentRef, FlowRef, Host, Mode},
     redirect::Origin,
     slot::{HostRules, Lost, SlotAnswer, SlotState},
@@ -87,7 +88,8 @@ pub(crate) struct Ran {
 
 /// What became of one attachment.
 enum End {
-    Outcome(Box<Outcome>, Vec<Lost>),
+    /// With what lost against it in merging, and what it emits.
+    Outcome(Box<Outcome>, Vec<Lost>, Vec<Held>),
     Failure(Failure),
     Skipped(Skipped),
 }
@@ -149,6 +151,7 @@ impl Runner {
             }
             self.metrics.run_ended(execution.trigger, end.label(), cost.wall_us);
             results.push(ledger.tell(attachment, end, cost, logs));
+            ledger.stands(slot_state.is_blocked());
         }
         ledger.close().await?;
         let answer = slot_state.finish();
@@ -190,17 +193,33 @@ impl Runner {
         let cost = Cost { cpu_us: report.cpu_us, wall_us: report.wall_us, memory_bytes: report.memory_bytes };
         let rules = HostRules { redirect_origins: &execution.origins, http_localhost: self.http_localhost };
         let merged = report.outcome.and_then(|outcome| {
-            sluice_model::emit::check_declared(&outcome)?;
+            let emits = match outcome.emit.is_empty() {
+                true => Vec::new(),
+                false => self.emits(execution, attachment, &outcome, input.context.now)?,
+            };
             let lost = slot_state.apply(&attachment.id, &outcome, attachment.outcomes.as_deref(), rules);
-            lost.map(|lost| (outcome, lost)).map_err(Failure::invalid_outcome)
+            lost.map(|lost| (outcome, lost, emits)).map_err(Failure::invalid_outcome)
         });
         let own_time = own_time && limits.wall_ms == attachment.limits.wall_ms;
         permit.tell(merged.as_ref().is_err_and(|failure| breaker::counts(failure, own_time)), Instant::now());
         let end = match merged {
-            Ok((outcome, lost)) => End::Outcome(Box::new(outcome), lost),
+            Ok((outcome, lost, emits)) => End::Outcome(Box::new(outcome), lost, emits),
             Err(failure) => End::Failure(failure),
         };
         (end, cost, report.logs)
+    }
+
+    /// What an outcome emits, until its slot's end decides what of it goes out.
+    fn emits(
+        &self,
+        execution: &Execution,
+        attachment: &AttachmentPlan,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<Vec<Held>, Failure> {
+        let Subject { tenant, execution_id, .. } = &execution.subject;
+        let by = By { tenant, slug: &attachment.slug, execution: execution_id, attachment: &attachment.id, at };
+        self.reach.emits(attachment, outcome, by)
     }
 
     /// Has the module run, within the limits; loading it counts.
@@ -262,9 +281,18 @@ impl Runner {
         let secrets = secrets.all();
         if !secrets.is_empty() {
             redact::logs(secrets, &mut report.logs);
-            match &mut report.outcome {
-                Ok(outcome) => redact::outcome(secrets, outcome),
-                Err(failure) => redact::failure(secrets, failure),
+            let denied = match &mut report.outcome {
+                Ok(outcome) => {
+                    redact::outcome(secrets, outcome);
+                    redact::emits(secrets, outcome).err()
+                }
+                Err(failure) => {
+                    redact::failure(secrets, failure);
+                    None
+                }
+            };
+            if let Some(denied) = denied {
+                report.outcome = Err(denied);
             }
         }
         Ok((report, limits))
@@ -276,7 +304,7 @@ impl End {
     fn label(&self) -> crate::telemetry::RunLabel {
         use crate::telemetry::RunLabel;
         match self {
-            End::Outcome(outcome, _) => RunLabel::Outcome(outcome.kind()),
+            End::Outcome(outcome, ..) => RunLabel::Outcome(outcome.kind()),
             End::Failure(failure) => RunLabel::Failure(failure.reason),
             End::Skipped(skipped) => RunLabel::Skipped(*skipped),
         }

@@ -33,7 +33,7 @@ impl Standing {
     pub(crate) fn bar(&self, tenant: &Slug, break_glass: bool, attachment: &AttachmentPlan) -> Option<Bar> {
         let applied = self.0.load();
         let known = applied.as_ref().and_then(|applied| applied.state.tenant(tenant));
-        if known.map_or(break_glass, |known| known.break_glass) {
+        if !attachment.is_template && known.map_or(break_glass, |known| known.break_glass) {
             return Some(Bar::BreakGlass);
         }
         let since = known.is_some_and(|known| known.is_revoked(&attachment.slug, &attachment.exact));

@@ -1,6 +1,8 @@
 //! Audit records: every edit and every run, one shape for both.
 
-use crate::{FailureReason, OutcomeKind, Skipped, Slug, Trigger, decode::words, http::HttpAttempt, slot::Lost};
+use crate::{
+    Emitted, FailureReason, OutcomeKind, Skipped, Slug, Trigger, decode::words, http::HttpAttempt, slot::Lost,
+};
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::Value;
@@ -44,6 +46,14 @@ words! {
         SecretSet = "secret.set",
         /// A secret was removed: its name and version are in `from`.
         SecretRemoved = "secret.removed",
+        /// A delivery will not be attempted again by itself: its id, its endpoint and why are in `to`.
+        DeliveryDead = "delivery.dead",
+        /// A delivery was asked to be sent again: its id and its endpoint are in `to`.
+        DeliveryResent = "delivery.resent",
+        /// An endpoint said that it is gone; nothing is sent to it until it is enabled: which, and what it said, is in `to`.
+        EndpointDisabled = "delivery.endpoint_disabled",
+        /// A disabled endpoint was enabled: which is in `to`.
+        EndpointEnabled = "delivery.endpoint_enabled",
         /// A spool could not be written and the operator chose to go on: how many records are missing is in `to`.
         AuditGap = "audit.gap",
     }
@@ -93,6 +103,9 @@ pub struct AuditRecord {
     pub to: Option<Value>,
     /// What a run cost and where it ran.
     pub run: Option<AuditRun>,
+    /// What a run emitted, on its way to the control plane, which makes deliveries of it. Never in the log, nor in what is
+    /// queried: [`AuditRun::deliveries`] names them there.
+    pub emits: Vec<Emitted>,
 }
 
 /// A failure as audit keeps it.
@@ -134,6 +147,8 @@ pub struct AuditRun {
     pub fetches: Vec<HttpAttempt>,
     /// Whether a counter was answered by the executor alone, because the one that all share was away.
     pub counters_fallback: bool,
+    /// The ids of the deliveries of what it emitted.
+    pub deliveries: Vec<String>,
 }
 
 impl AuditRecord {
@@ -160,6 +175,7 @@ impl AuditRecord {
             from: None,
             to: None,
             run: None,
+            emits: Vec::new(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Flows: named sequences of slots, kept as immutable revisions.
 
 mod diff;
+mod effective;
 
 pub use diff::{FlowChange, Placed, diff};
+pub use effective::{SlotWarning, warnings, worst_case_ms};
 
 use crate::{Failure, Object, Slug, Trigger, decode::words, limits};
 use semver::Version;

@@ -96,7 +96,7 @@ impl Grants {
     /// may be a value.
     pub fn secret_denied(&self, name: &str) -> String {
         if !is_secret_name(name) {
-            return format!("what secrets.get is asked for is not declared by the version: {NOT_A_NAME}");
+            return format!("what is asked for as a secret is not declared by the version: {NOT_A_NAME}");
         }
         denied("secret", name, "secrets", (&self.secrets_from_config, "nor named by the config"))
     }

@@ -10,10 +10,12 @@
 pub mod audit;
 pub mod bundle;
 pub mod case;
+pub mod checked;
 pub mod claim;
 pub mod counter;
 pub mod cursor;
 mod decode;
+pub mod delivery;
 pub mod diagnostic;
 pub mod emit;
 pub mod error;
@@ -35,8 +37,10 @@ pub mod version;
 
 pub use audit::{AuditKind, AuditRecord};
 pub use bundle::{Artifact, Bundle, BundleModule};
+pub use checked::CheckedConfig;
 pub use cursor::Cursor;
 pub use decode::Invalid;
+pub use delivery::Emitted;
 pub use diagnostic::Diagnostic;
 pub use error::{Code, Error, FieldViolation, Resource};
 pub use failure::{Failure, FailureReason};

@@ -16,7 +16,7 @@
 //! | objects | `properties`, `required`, `additionalProperties` (a boolean or a schema), `minProperties`, `maxProperties`, `propertyNames`, `dependentRequired` |
 //! | a property | `default`: filled in where the config lacks the property |
 //! | the top level | `$schema`, `$defs` |
-//! | hints | `x-default-by-trigger`, `x-secret`, `x-secret-ref`, `x-secret-generate`, and any other `x-...` |
+//! | hints | `x-default-by-trigger`, `x-order` (beside `properties`: their order in a form, which is that of the text unless it is written), `x-secret`, `x-secret-ref`, `x-secret-generate`, and any other `x-...` |
 //!
 //! Rules across fields (`if`, `not`, `dependentSchemas` and their like) are for the Action's `checkConfig`. A keyword that
 //! cannot have an effect beside its `type` is a mistake, and so are bounds that nothing can meet.
@@ -26,10 +26,12 @@
 
 mod compatibility;
 mod defaults;
+mod form;
 mod formats;
 mod keywords;
 mod marked;
 mod messages;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +44,7 @@ use serde_json::Value;
 use std::{fmt, sync::Arc};
 
 pub use compatibility::compatibility;
+pub use form::{Field, FieldKind, bare};
 
 /// The file's name in a package, where `action.toml` names no other.
 pub const SCHEMA_FILE: &str = "schema.json";
@@ -96,10 +99,12 @@ impl ConfigSchema {
             let message = format!("the schema has {} bytes; at most {MAX_SCHEMA_BYTES} are taken", text.len());
             return Err(vec![Diagnostic::error("too_large", SCHEMA_FILE, message)]);
         }
-        let value: Value = serde_json::from_str(text).map_err(|e| vec![Diagnostic::not_json(SCHEMA_FILE, text, &e)])?;
+        let mut value: Value =
+            serde_json::from_str(text).map_err(|e| vec![Diagnostic::not_json(SCHEMA_FILE, text, &e)])?;
         if let Some(found) = Diagnostic::key_twice(SCHEMA_FILE, text) {
             return Err(vec![found]);
         }
+        order::note(text, &mut value);
         ConfigSchema::new(value).map_err(|found| {
             found.into_iter().map(|invalid| Diagnostic::in_json("schema", SCHEMA_FILE, text, invalid)).collect()
         })
@@ -118,7 +123,7 @@ impl ConfigSchema {
         defaults::check(&schema.root).map(|()| schema)
     }
 
-    /// The schema as JSON, as the author wrote it.
+    /// The schema as JSON, as the author wrote it, with the order of the properties as `x-order` where that is not the alphabet's.
     pub fn as_json(&self) -> &Object {
         &self.root
     }
@@ -164,6 +169,12 @@ impl ConfigSchema {
             messages::explain(&self.root, config, &error, &mut found);
         }
         sorted(found)
+    }
+
+    /// The texts of a config that stand under a format of the platform, such as `redirect-url`, as they are kept; each with its
+    /// pointer. What only the host knows of them is checked elsewhere.
+    pub fn texts_of(&self, format: &str, config: &Value) -> Vec<(String, String)> {
+        formats::texts(self.as_json(), config, format)
     }
 
     /// The config with the values of all fields that are marked `x-secret: true` replaced by `"(hidden)"`.

@@ -23,6 +23,9 @@ pub struct ActionVersion {
     pub slug: Slug,
     /// The version.
     pub version: Version,
+    /// Whose the Action is. A row that an older build wrote says nothing of it: there were no templates then.
+    #[serde(default = "custom")]
+    pub kind: ActionKind,
     /// The Action's name, for people.
     pub name: String,
     /// What it does, for people.
@@ -55,6 +58,10 @@ pub struct ActionVersion {
     /// Executors drop it, for good. A row that an older build wrote says nothing of it.
     #[serde(default)]
     pub revoked: bool,
+}
+
+fn custom() -> ActionKind {
+    ActionKind::Custom
 }
 
 impl ActionVersion {

@@ -16,7 +16,7 @@ pub use check::check_component;
 pub(crate) use check::check_head;
 pub use compile::{COMPILE_CHILD_COMMAND, ComponentCompiler, run_component_child_if_asked};
 pub(crate) use compile::{NotCompiled, compile, from_cache};
-pub(crate) use run::{Done, execute, start};
+pub(crate) use run::{Done, check_config, execute, start};
 
 use crate::calls::Calls;
 use crate::config::COMPONENT_TABLE_ELEMENTS;

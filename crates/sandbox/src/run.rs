@@ -1,5 +1,7 @@
 //! Making a snapshot and running it.
 
+mod check;
+
 use crate::base::Base;
 use crate::codec::decode::{DecodeError, decode};
 use crate::codec::{EncodedInput, wire};
@@ -62,8 +64,8 @@ pub struct RunReport {
 }
 
 /// What a run leaves when it ends by itself.
-struct Ended {
-    outcome: Result<Outcome, Failure>,
+struct Ended<T = Outcome> {
+    outcome: Result<T, Failure>,
     memory_bytes: u64,
     logs: Vec<LogLine>,
 }
@@ -186,7 +188,7 @@ impl Engine {
             Kind::Script(script) => {
                 let run = Run { base: shared.base.clone(), script: script.clone(), limits, meter: meter.clone() };
                 let work = async move {
-                    let ended = run.execute(&input, World::at(now), ports).await;
+                    let ended = run.execute(&input, World::at(now), ports, outcome).await;
                     // The slot is free once the guest is gone, and not before.
                     drop(permit);
                     ended
@@ -308,7 +310,14 @@ struct Run {
 }
 
 impl Run {
-    async fn execute(&self, input: &EncodedInput, world: World, ports: Arc<dyn Ports>) -> Ended {
+    /// `read` makes of the bytes that were returned what they say.
+    async fn execute<T>(
+        &self,
+        input: &EncodedInput,
+        world: World,
+        ports: Arc<dyn Ports>,
+        read: fn(Option<&[u8]>) -> Result<T, Invalid>,
+    ) -> Ended<T> {
         let judge = Judge { limits: self.limits, meter: &self.meter, places: &self.script.places };
         let mut guest = match Guest::new(&self.base.serving, self.meter.clone(), world, ports).await {
             Ok(guest) => guest,
@@ -330,7 +339,7 @@ impl Run {
                 Err(Failure::new(FailureReason::Unavailable, what))
             }
             Ok(Ok(answer)) if answer.status == wire::STATUS_OK && self.meter.stopped().is_none() => {
-                outcome(guest.bytes(answer)).map_err(Failure::invalid_outcome)
+                read(guest.bytes(answer)).map_err(Failure::invalid_outcome)
             }
             Ok(Ok(answer)) => Err(judge.failure(&guest, answer, denied)),
         };

@@ -8,7 +8,7 @@ mod support;
 
 use made::{PARTS, assembled, component, encoded, place};
 use serde_json::json;
-use sluice_model::{Failure, FailureReason, Limits};
+use sluice_model::{Artifact, CheckedConfig, Failure, FailureReason, Invalid, Limits, Object, Trigger};
 use sluice_sandbox::{NoPorts, RunReport, RunRequest, Snapshot, check_component};
 use std::sync::Arc;
 use support::{ENGINE, request};
@@ -279,4 +279,17 @@ async fn a_component_that_checks_configs_is_an_action_too() {
     );
     let bytes = encoded(&text, "action-with-config");
     assert!(run(&bytes, LONG).await.outcome.is_ok());
+    let check = |bytes: Vec<u8>| async move {
+        ENGINE.check_config(&Artifact::Component(bytes.into()), &Object::new(), Trigger::PostLogin).await
+    };
+    assert_eq!(check(bytes).await.unwrap(), Some(CheckedConfig::default()));
+    // A result without a value: 1, then the text's address and length.
+    let words = "(i32.store8 (i32.const 16) (i32.const 1))
+                 (i32.store (i32.const 20) (i32.const 1024)) (i32.store (i32.const 24) (i32.const 19))";
+    let refuses = text.replace("(i32.store8 (i32.const 16) (i32.const 0))", words);
+    let refused = check(encoded(&refuses, "action-with-config")).await.unwrap().unwrap();
+    assert_eq!(refused.errors, [Invalid::here(r#"{"kind":"continue"}"#)]);
+    // One of the first world has nothing to say.
+    let plain = component("", &[r#"{"kind":"continue"}"#], "(call $answer (i32.const 1024) (i32.const 19))");
+    assert_eq!(check(plain).await.unwrap(), None);
 }

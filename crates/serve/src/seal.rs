@@ -33,6 +33,16 @@ const HEAD_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES;
 /// Names this module in what it derives.
 const SALT: &[u8] = b"sluice seal 1";
 
+/// Random bytes from the machine's generator, fit for keys.
+///
+/// # Errors
+/// [`SealError::Failed`] where the machine has no randomness.
+pub fn random<const N: usize>() -> Result<[u8; N], SealError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|Unspecified| SealError::Failed)?;
+    Ok(bytes)
+}
+
 /// Text that is shown nowhere: neither `Debug` nor an error has it. It is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(Zeroizing<String>);

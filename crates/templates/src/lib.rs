@@ -35,6 +35,12 @@ impl Template {
     }
 }
 
+/// Whether a template only tells others of a sign-in and decides nothing, so that its failures let the sign-in go on unless its operator
+/// says otherwise. All others enforce.
+pub fn only_tells(slug: &str) -> bool {
+    matches!(slug, "webhook-emit" | "slack-notify")
+}
+
 /// All versions of all templates, by slug and version.
 pub fn released() -> &'static [Template] {
     RELEASED

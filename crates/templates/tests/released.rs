@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// Cases of a template, at least.
 const CASES: usize = 40;
-/// Those whose outcomes hold events.
-const EMIT: [&str; 2] = ["webhook-emit", "slack-notify"];
 /// Configs of a template that are refused, at least.
 const REFUSED: usize = 20;
 
@@ -36,9 +34,6 @@ fn with_cases(template: &Template) -> Files {
     let mut files = files(template);
     files.extend(texts(&folder(template).join("tests"), "tests"));
     take_formats_away(&mut files);
-    if EMIT.contains(&template.slug) {
-        look_at_events(&mut files);
-    }
     files
 }
 
@@ -67,33 +62,6 @@ fn texts(folder: &Path, under: &str) -> Files {
         (format!("{under}/{name}"), fs::read_to_string(path).unwrap())
     };
     entries.map(named).collect()
-}
-
-/// What a host does not deliver yet it refuses: the outcome is looked at in the state.
-fn look_at_events(files: &mut Files) {
-    wrap(
-        files,
-        "import { execute as template } from './template'
-export async function execute(input: any) {
-  return { kind: 'continue', state: { outcome: await template(input) } }
-}
-",
-    );
-    for text in files.iter_mut().filter(|(path, _)| path.starts_with("tests/")).map(|(_, text)| text) {
-        let mut cases: Vec<Value> = serde_json::from_str(text).unwrap();
-        for case in &mut cases {
-            let mut steps: Vec<&mut Value> = match case.get("steps") {
-                Some(_) => case["steps"].as_array_mut().unwrap().iter_mut().collect(),
-                None => vec![case],
-            };
-            for step in &mut steps {
-                if let Some(outcome) = step["expect"].get("outcome").cloned() {
-                    step["expect"]["outcome"] = json!({"kind": "continue", "state": {"outcome": outcome}});
-                }
-            }
-        }
-        *text = json!(cases).to_string();
-    }
 }
 
 /// Puts another entry in front of the template's.

@@ -36,6 +36,7 @@ impl TryFrom<wire::AuditRecord> for AuditRecord {
             from: record.from.map(json::wrapping_value).transpose().ctx("from")?,
             to: record.to.map(json::wrapping_value).transpose().ctx("to")?,
             run: optional(record.run).ctx("run")?,
+            emits: list(record.emits).ctx("emits")?,
         })
     }
 }
@@ -68,6 +69,7 @@ impl From<AuditRecord> for wire::AuditRecord {
             from: record.from.map(json::to_value),
             to: record.to.map(json::to_value),
             run: record.run.map(Into::into),
+            emits: each(record.emits),
         }
     }
 }
@@ -116,6 +118,7 @@ impl TryFrom<wire::AuditRun> for AuditRun {
             risk_unusable: run.risk_unusable,
             fetches: list(run.fetches).ctx("fetches")?,
             counters_fallback: run.counters_fallback,
+            deliveries: run.deliveries,
         })
     }
 }
@@ -132,6 +135,7 @@ impl From<AuditRun> for wire::AuditRun {
             risk_unusable: run.risk_unusable,
             fetches: each(run.fetches),
             counters_fallback: run.counters_fallback,
+            deliveries: run.deliveries,
         }
     }
 }

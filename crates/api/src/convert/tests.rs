@@ -4,15 +4,16 @@ use crate::{control::v1 as control, distribution::v1 as distribution, executor::
 use prost::Message;
 use serde_json::json;
 use sluice_model::{
-    Attachment, AuditKind, AuditRecord, Failure, FailureReason, FlowRevision, Grants, Invalid, Limits, LogLevel,
-    LogLine, OnFailure, Outcome, OutcomeKind, RunResult, Skipped, Slot, Slug, Trigger,
+    Attachment, AuditKind, AuditRecord, Emitted, Failure, FailureReason, FlowRevision, Grants, Invalid, Limits,
+    LogLevel, LogLine, OnFailure, Outcome, OutcomeKind, RunResult, Skipped, Slot, Slug, Trigger,
     audit::{AuditFailure, AuditRun},
     claim::ClaimToken,
+    delivery::{Address, EmittedTarget},
     http::{HttpAttempt, HttpFailure},
     manifest::Capability,
-    outcome::{BlockError, Factor, OnNonInteractive, OnUnenrolled, RedirectMode},
+    outcome::{BlockError, EmitFormat, Factor, OnNonInteractive, OnUnenrolled, RedirectMode},
     slot::{DecidedBy, Lost, LostKind, MergedClaim, Pending, PendingMfa, PendingRedirect, SlotAnswer},
-    version::{ActionVersion, Bump},
+    version::{ActionKind, ActionVersion, Bump},
 };
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ fn version() -> ActionVersion {
         tenant: name("acme"),
         slug: name("domain-check"),
         version: semver::Version::new(1, 2, 0),
+        kind: ActionKind::Template,
         name: "Domain check".to_owned(),
         description: String::new(),
         triggers: vec![Trigger::PostLogin, Trigger::PreUserRegistration],
@@ -110,6 +112,31 @@ fn version() -> ActionVersion {
         deprecated: true,
         yanked: true,
         revoked: true,
+    }
+}
+
+fn emitted() -> Emitted {
+    let target = EmittedTarget {
+        id: "msg_a".to_owned(),
+        address: Address::Url("https://hooks.example/x".parse().unwrap()),
+        format: EmitFormat::Standard,
+        signing_secret: Some("SIGNING".to_owned()),
+        headers: [("x-a".to_owned(), "1".to_owned())].into(),
+        timeout_ms: 15_000,
+        max_attempts: 8,
+        max_per_minute: None,
+        digest: false,
+    };
+    let address = |own_host| Address::UrlSecret { name: "HOOK".to_owned(), own_host };
+    Emitted {
+        kind: "sluice.post-login".to_owned(),
+        body: json!({ "text": "x" }).to_string(),
+        hosts: vec!["*.hooks.example".to_owned()],
+        to: vec![
+            EmittedTarget { address: address(true), format: EmitFormat::Slack, signing_secret: None, ..target.clone() },
+            EmittedTarget { address: address(false), max_per_minute: Some(7), digest: true, ..target.clone() },
+            target,
+        ],
     }
 }
 
@@ -155,7 +182,9 @@ fn audit() -> AuditRecord {
                 HttpAttempt { host: String::new(), status: None, failure: Some(HttpFailure::TimedOut), duration_us: 9 },
             ],
             counters_fallback: true,
+            deliveries: vec!["msg_a".to_owned(), "msg_b".to_owned()],
         }),
+        emits: vec![emitted()],
         ..AuditRecord::new("2026-01-31T12:00:00Z".parse().unwrap(), AuditKind::ActionExecuted, name("acme"), "engine")
     }
 }

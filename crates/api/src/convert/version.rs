@@ -6,7 +6,7 @@ use sluice_model::{
     Grants, Limits, Slug, Trigger,
     limits::{MAX_CPU_MS, MAX_WALL_MS},
     manifest::{MAX_ENTRIES, is_secret_name},
-    version::{self, ActionVersion, Bump},
+    version::{self, ActionKind, ActionVersion, Bump},
 };
 
 /// Reads a slug. Empty is told as missing.
@@ -149,6 +149,8 @@ impl TryFrom<wire::Version> for ActionVersion {
             tenant: slug(&version.tenant).ctx("tenant")?,
             slug: slug(&version.slug).ctx("slug")?,
             version: exact_version(&version.version).ctx("version")?,
+            // A service from before templates says nothing of it.
+            kind: Word::from_wire_or_none(version.kind).ctx("kind")?.unwrap_or(ActionKind::Custom),
             name: version.name,
             description: version.description,
             triggers: triggers
@@ -194,6 +196,7 @@ impl From<ActionVersion> for wire::Version {
             revoked: version.revoked,
             etag: String::new(),
             grants: sent(version.grants),
+            kind: version.kind.to_wire(),
         }
     }
 }
@@ -213,6 +216,7 @@ impl From<&ActionVersion> for distribution::VersionState {
             config_schema: version.schema.clone().map(json::to_struct),
             revoked: version.revoked,
             grants: sent(version.grants.clone()),
+            template: version.kind == ActionKind::Template,
         }
     }
 }

@@ -75,7 +75,6 @@ struct DevConfig {
     modules: ModulesConfig,
     audit: AuditConfig,
     redirect: RedirectConfig,
-    egress: EgressSettings,
     counters: CountersConfig,
     grpc: GrpcConfig,
     log: LogConfig,
@@ -95,7 +94,6 @@ impl Default for DevConfig {
             modules: ModulesConfig::default(),
             audit: AuditConfig::default(),
             redirect: RedirectConfig::default(),
-            egress: EgressSettings::default(),
             counters: CountersConfig::default(),
             grpc: GrpcConfig::default(),
             // What went wrong, and no line for every call: a person looks at this terminal.
@@ -117,7 +115,6 @@ impl Settings for DevConfig {
         at.section("modules", &self.modules);
         at.section("audit", &self.audit);
         at.section("redirect", &self.redirect);
-        at.section("egress", &self.egress);
         at.section("counters", &self.counters);
         at.section("grpc", &self.grpc);
         at.section("log", &self.log);
@@ -265,7 +262,8 @@ pub(crate) async fn run(args: Args, screen: &Screen) -> Result<(), Stop> {
         modules: config.modules,
         audit: config.audit,
         redirect: config.redirect,
-        egress: config.egress,
+        // What Actions reach, their deliveries reach: one setting for both planes.
+        egress: EgressSettings(config.plane.egress.0),
         counters: config.counters,
         ..ExecutorConfig::default()
     };
@@ -366,7 +364,7 @@ mod tests {
     fn what_actions_may_reach_is_a_setting() {
         let allow = "[{host = \"localhost\", cidr = \"127.0.0.1/32\", port = 9000, http = true}]";
         let config = load(&[("egress.allow", allow)]).unwrap();
-        assert_eq!(config.egress.0.allow[0].port, Some(9000));
+        assert_eq!(config.plane.egress.0.allow[0].port, Some(9000));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `sluice flow`
 
+mod form;
 mod past;
 mod update;
 
@@ -288,13 +289,23 @@ async fn create(flow: String, save: SaveArgs, screen: &Screen) -> Result<(), Sto
 async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
     let AttachArgs { flow, trigger, action, config, position, edit, .. } = args;
     let (slug, version) = action.split_once('@').unwrap_or((&action, ""));
-    let request = control::AttachActionRequest {
+    let form = match config {
+        None if screen.can_ask() => form::Form::of(&edit, (slug, version), &trigger, screen).await?,
+        _ => None,
+    };
+    let mut config = file::read_config(config.as_deref())?;
+    if let Some(form) = &form {
+        config = form.fill(config, None).await?;
+    }
+    // What was asked for is the config of the version whose form it is.
+    let version = form.as_ref().map_or(version, |form| &form.version);
+    let mut request = control::AttachActionRequest {
         tenant: edit.save.tenant.tenant.clone(),
         flow: flow.clone(),
         trigger: trigger.clone(),
         slug: slug.to_owned(),
         version: version.to_owned(),
-        config: Some(json::to_struct(file::read_config(config.as_deref())?)),
+        config: Some(json::to_struct(config.clone())),
         position,
         on_error: Policy::number(args.on_error),
         on_unavailable: Policy::number(args.on_unavailable),
@@ -304,8 +315,24 @@ async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
         request_id: edit.save.request.request_id.clone(),
     };
     let mut flows = edit.save.control.flows().await?;
-    let saved = flows.attach_action(request).await?.into_inner().saved;
-    let next = format!("Next: sluice execute {flow} --trigger {trigger} --input FILE");
+    let saved = loop {
+        let status = match flows.attach_action(request.clone()).await {
+            Ok(answer) => break answer.into_inner().saved,
+            Err(status) => status,
+        };
+        let named = form.as_ref().map(|form| (form, form.refused(&sluice_api::status::from_status(&status))));
+        let Some((form, named)) = named.filter(|(_, named)| !named.is_empty()) else { return Err(status.into()) };
+        config = form.fill(config, Some(named)).await?;
+        request.config = Some(json::to_struct(config.clone()));
+    };
+    let mut next = format!("Next: sluice execute {flow} --trigger {trigger} --input FILE");
+    if let Some(form) = &form {
+        let config = form.shown(&config).replace('\'', r"'\''");
+        next.push_str(&format!(
+            "\nThe same without questions: echo '{config}' | sluice flow attach {flow} --trigger {trigger} --action {slug}@{version} \
+             --config -"
+        ));
+    }
     show_saved(saved, format!("{action} attached to {flow} at {trigger}"), next, &edit.save, flows, screen).await
 }
 

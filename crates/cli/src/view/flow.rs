@@ -13,6 +13,7 @@ use sluice_api::{
     types::v1 as wire,
 };
 use sluice_model::{Object, OnCountersUnavailable, OnFailure};
+use std::collections::BTreeMap;
 
 /// `{have, waiting}`
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -43,7 +44,7 @@ impl Rollout {
 }
 
 /// What a save tells: `{flow, revision, etag, attachment, warnings, rollout: {have, waiting}}`. `attachment` is null where
-/// the save is not about one.
+/// the save is not about one. `generated_secrets: [{field, name, value}]` is there where it has made any.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Saved {
     pub(crate) flow: String,
@@ -52,6 +53,8 @@ pub(crate) struct Saved {
     pub(crate) attachment: Option<String>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) rollout: Rollout,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) generated_secrets: Vec<GeneratedSecret>,
     /// What was done, for people.
     #[serde(skip)]
     pub(crate) done: String,
@@ -63,6 +66,14 @@ pub(crate) struct Saved {
     pub(crate) waited: bool,
 }
 
+/// A secret that a save has made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GeneratedSecret {
+    field: String,
+    name: String,
+    value: String,
+}
+
 impl From<control::SavedFlow> for Saved {
     fn from(saved: control::SavedFlow) -> Saved {
         Saved {
@@ -72,6 +83,11 @@ impl From<control::SavedFlow> for Saved {
             attachment: (!saved.attachment.is_empty()).then_some(saved.attachment),
             warnings: saved.warnings.into_iter().map(Warning::from).collect(),
             rollout: saved.rollout.into(),
+            generated_secrets: saved
+                .generated_secrets
+                .into_iter()
+                .map(|made| GeneratedSecret { field: made.field, name: made.name, value: made.value })
+                .collect(),
             done: String::new(),
             next: String::new(),
             waited: false,
@@ -89,6 +105,13 @@ impl View for Saved {
         if let Some(attachment) = &self.attachment {
             text.push_str(&format!("  attachment {}\n", look.strong(attachment)));
         }
+        for GeneratedSecret { field, name, value } in &self.generated_secrets {
+            text.push_str(&format!(
+                "  {field}: the secret {} was made; keep its value now, it is not shown again:\n  {}\n",
+                look.strong(name),
+                look.strong(value)
+            ));
+        }
         text.push_str(&warnings(&self.warnings, look));
         if !self.next.is_empty() {
             text.push_str(&look.hint(&self.next));
@@ -97,7 +120,7 @@ impl View for Saved {
     }
 }
 
-/// `{flow, revision, etag, slots: [{trigger, budget_ms, attachments: [...]}], warnings}`
+/// `{flow, revision, etag, slots: [{trigger, budget_ms, worst_case_ms, attachments: [...]}], warnings}`
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Flow {
     flow: String,
@@ -114,6 +137,7 @@ pub(crate) struct Flow {
 struct Slot {
     trigger: String,
     budget_ms: u32,
+    worst_case_ms: u32,
     attachments: Vec<Attachment>,
 }
 
@@ -137,9 +161,12 @@ impl TryFrom<control::GetFlowResponse> for Flow {
 
     fn try_from(answer: control::GetFlowResponse) -> Result<Flow, Stop> {
         let flow = required(answer.flow).ctx("flow")?;
+        let worst_cases: BTreeMap<String, u32> =
+            answer.worst_cases.into_iter().map(|slot| (slot.trigger, slot.worst_case_ms)).collect();
         let slot = |slot: wire::Slot| -> Result<Slot, Stop> {
             let attachments = slot.attachments.into_iter().map(Attachment::try_from).collect::<Result<_, _>>()?;
-            Ok(Slot { trigger: slot.trigger, budget_ms: slot.budget_ms, attachments })
+            let worst_case_ms = *required(worst_cases.get(&slot.trigger)).ctx("worst_cases")?;
+            Ok(Slot { trigger: slot.trigger, budget_ms: slot.budget_ms, worst_case_ms, attachments })
         };
         Ok(Flow {
             created_at: required(flow.created_at).and_then(timestamp).ctx("created_at")?,
@@ -188,7 +215,7 @@ impl View for Flow {
             text.push_str(&look.hint(&next));
         }
         for slot in &self.slots {
-            let budget = look.faint(&format!("(budget {} ms)", slot.budget_ms));
+            let budget = look.faint(&format!("(takes up to {} ms, budget {} ms)", slot.worst_case_ms, slot.budget_ms));
             text.push_str(&format!("\n{} {budget}\n", look.strong(&slot.trigger)));
             let mut table = Table::new(&["", "ACTION", "ATTACHMENT", "ON ERROR", "ON UNAVAILABLE", "WALL", "CONFIG"]);
             for a in &slot.attachments {

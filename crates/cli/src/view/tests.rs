@@ -1,5 +1,6 @@
 //! The JSON forms, which scripts rely on, and the forms for people, side by side.
 
+mod deliveries;
 mod edits;
 
 use super::{
@@ -189,6 +190,7 @@ fn saved(have: u32, waiting: u32) -> Saved {
         etag: "e3".into(),
         attachment: "att-1".into(),
         warnings: vec![warning()],
+        generated_secrets: Vec::new(),
         rollout: Some(wire::Rollout { have, waiting }),
     };
     Saved { done: "domain-check@1.2.0 attached to login at post-login".into(), waited: waiting > 0, ..saved.into() }
@@ -234,9 +236,15 @@ fn flows() {
         slots,
         created_at: at(90),
     };
-    let shown = control::GetFlowResponse { flow: Some(flow.clone()), warnings: vec![warning()] };
+    let of_slot = wire::Warning {
+        code: "wall_budget_exceeded".into(),
+        message: "the Actions of post-login may take 2300 ms together, and the slot has 2000 ms".into(),
+        pointer: None,
+    };
+    let worst_cases = vec![control::SlotWorstCase { trigger: "post-login".into(), worst_case_ms: 300 }];
+    let shown = control::GetFlowResponse { flow: Some(flow.clone()), warnings: vec![warning(), of_slot], worst_cases };
     insta::assert_snapshot!("flow_show", both(&Flow::try_from(shown).unwrap()));
-    let empty = control::GetFlowResponse { flow: Some(wire::Flow { slots: Vec::new(), ..flow }), warnings: Vec::new() };
+    let empty = control::GetFlowResponse { flow: Some(wire::Flow { slots: Vec::new(), ..flow }), ..Default::default() };
     insta::assert_snapshot!("flow_show_empty", both(&Flow::try_from(empty).unwrap()));
     let summary = control::FlowSummary {
         flow: "login".into(),

@@ -5,6 +5,7 @@ use super::{
     action::{Action, Version},
     count,
     flow::Rollout,
+    form::form,
     warnings,
 };
 use crate::{
@@ -61,8 +62,7 @@ impl View for ActionShown {
         match &self.schema {
             None => text.push_str("It takes no config.\n"),
             Some(schema) => {
-                let pretty = serde_json::to_string_pretty(schema).unwrap_or_default();
-                text.push_str(&format!("\nconfig schema\n{}\n", look.faint(&pretty)));
+                text.push_str(&format!("\nconfig\n{}", form(schema, look)));
             }
         }
         text

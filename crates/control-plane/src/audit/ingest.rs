@@ -1,4 +1,5 @@
-//! Audit from executors: numbered by each since its start, acknowledged when durable, kept once.
+//! Audit from executors: numbered by each since its start, acknowledged when durable, kept once. What runs emitted comes with
+//! their records, and is made deliveries of.
 
 use super::Audit;
 use super::log::{AppendError, OnGap, Source, SourceBatch};
@@ -69,6 +70,8 @@ impl Ingest {
             let run = record.run.get_or_insert_with(AuditRun::default);
             run.executor.clone_from(&self.hello.executor);
         }
+        // First, so that no record is ever acknowledged whose deliveries are not made; a batch that comes again makes none twice.
+        self.audit.intake.take(&mut records).await?;
         // What is missing was acknowledged once, so the executor has it no more: it is the log that lost it.
         let lost = first == self.hello.first_unacked && first > self.durable + 1;
         let on_gap = if lost { OnGap::Accept } else { OnGap::Refuse };

@@ -9,6 +9,7 @@ pub(crate) mod outbox;
 #[cfg(test)]
 mod outbox_tests;
 
+use crate::deliveries::Intake;
 use crate::shared::Shared;
 use log::{AuditLog, AuditPage, Query, Source};
 use outbox::Outbox;
@@ -22,12 +23,13 @@ pub(crate) struct Audit {
     shared: Shared,
     log: Arc<dyn AuditLog>,
     outbox: Arc<Outbox>,
+    intake: Intake,
 }
 
 impl Audit {
     /// The audit of a control plane; the outbox is moved by [`Outbox::run`].
-    pub(crate) fn new(shared: Shared, log: Arc<dyn AuditLog>, outbox: Arc<Outbox>) -> Audit {
-        Audit { shared, log, outbox }
+    pub(crate) fn new(shared: Shared, log: Arc<dyn AuditLog>, outbox: Arc<Outbox>, intake: Intake) -> Audit {
+        Audit { shared, log, outbox, intake }
     }
 
     /// The records that match, newest first. Every edit that was answered before this call is among them.

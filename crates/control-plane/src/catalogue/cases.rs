@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_compiler::Package;
 use sluice_model::case::{self, Case, Difference, Step};
+use sluice_model::emit::Emitting;
 use sluice_model::input::{ActionRef, CallerInput, Host};
 use sluice_model::outcome::Decision;
 use sluice_model::redirect::{self, Origin};
@@ -186,7 +187,8 @@ pub async fn run_case(
         }
     };
     let ports = TestPorts::of_case(&package.manifest, &config, case);
-    let running = Running { engine, package, snapshot, case, config, ports };
+    let emitting = Emitting::of(&package.manifest, &config);
+    let running = Running { engine, package, snapshot, case, config, ports, emitting };
     let mut state = Object::new();
     for (index, step) in case.steps.iter().enumerate() {
         match running.step(step, &mut state).await {
@@ -218,11 +220,12 @@ struct Running<'a> {
     /// With its defaults.
     config: Object,
     ports: TestPorts,
+    emitting: Emitting,
 }
 
 impl Running<'_> {
     async fn step(&self, step: &Step, state: &mut Object) -> Result<(Value, Spent, Vec<LogLine>), String> {
-        let Running { engine, package, snapshot, case, config, ports } = self;
+        let Running { engine, package, snapshot, case, config, ports, emitting } = self;
         let mut caller = CallerInput::from_json(step.input.clone(), case.trigger)
             .map_err(|wrong| wrong.under("/input").to_string())?;
         // What an earlier step left, unless the step brings its own.
@@ -245,7 +248,7 @@ impl Running<'_> {
             let origins: Vec<Origin> = origin_of(&outcome).into_iter().collect();
             let rules = HostRules { redirect_origins: &origins, http_localhost: false };
             let declared = package.manifest.outcomes.as_deref();
-            sluice_model::emit::check_declared(&outcome)?;
+            emitting.check(&outcome, now)?;
             slot.apply(TEST, &outcome, declared, rules).map_err(Failure::invalid_outcome)?;
             Ok(outcome)
         });

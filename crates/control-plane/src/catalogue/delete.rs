@@ -37,7 +37,11 @@ impl Catalogue {
                 Seen::Answered(newest) => return Ok(newest),
                 Seen::New(keep) => keep,
             };
-            let action = self.action(tenant, slug).await?;
+            if self.templates.has(slug) {
+                let message = format!("{slug} is one of the platform's templates, which every tenant has");
+                return Err(Error::precondition("ACTION_IS_TEMPLATE", message).about("action", slug.as_str()));
+            }
+            let action = self.own_action(tenant, slug).await?;
             etag::check(etag, &etag::of(&action.value)?, "action", slug.as_str())?;
             let prefix = keys::uses(tenant, slug);
             let uses = self.shared.store.scan(Scan::of(prefix.clone()).limit(MAX_PAGE)).await?;

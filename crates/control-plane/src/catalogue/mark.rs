@@ -112,7 +112,7 @@ impl Catalogue {
                 return Ok((marked, found.revision));
             }
             let now = self.shared.clock.now();
-            let mut batch = Batch::new().at(found.key(), found.revision);
+            let mut batch = found.relied_on(Batch::new());
             if changes {
                 let mut record = AuditRecord::new(now, mark.kind(), tenant.clone(), who);
                 (record.slug, record.version) = (Some(slug.clone()), Some(version.clone()));

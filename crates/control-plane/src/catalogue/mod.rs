@@ -1,7 +1,7 @@
 //! A tenant's catalogue: Actions and their versions, published, shown, marked and deleted.
 //!
 //! A version is never changed but for its marks, and never deleted: executable revisions may pin it, and its number is used
-//! for good. An Action that is deleted leaves the catalogue; what is published under its slug later is of the next
+//! for good. The platform's templates are in every catalogue ([`templates`]). An Action that is deleted leaves the catalogue; what is published under its slug later is of the next
 //! generation, to which the versions before do not belong.
 
 pub mod cases;
@@ -11,10 +11,12 @@ mod number;
 pub mod ports;
 mod publish;
 pub mod refusal;
+mod templates;
 
 pub(crate) use delete::Deletion;
 pub(crate) use mark::{Mark, Marked, Marking};
 pub(crate) use publish::{Publish, Publisher};
+pub(crate) use templates::{PLATFORM, Templates};
 
 use crate::etag;
 use crate::keys;
@@ -89,7 +91,7 @@ pub(crate) struct Action {
 pub(crate) struct Published {
     /// The version.
     pub(crate) value: ActionVersion,
-    /// The commit.
+    /// The commit; 0 for a template of which the tenant has no row of its own.
     pub(crate) revision: Revision,
     generation: u32,
 }
@@ -98,6 +100,14 @@ impl Published {
     /// Its key.
     pub(crate) fn key(&self) -> Key {
         keys::version(&self.value.tenant, &self.value.slug, &self.value.version)
+    }
+
+    /// A batch that fails where the version is not any more what it was.
+    pub(crate) fn relied_on(&self, batch: Batch) -> Batch {
+        match self.revision {
+            Revision(0) => batch.absent(self.key()),
+            revision => batch.at(self.key(), revision),
+        }
     }
 }
 
@@ -119,30 +129,44 @@ pub(crate) fn etag_of(version: &ActionVersion) -> Result<String, Error> {
 pub(crate) struct Catalogue {
     shared: Shared,
     tenants: Tenants,
+    templates: Templates,
 }
 
 impl Catalogue {
-    pub(crate) fn new(shared: Shared, tenants: Tenants) -> Catalogue {
-        Catalogue { shared, tenants }
+    pub(crate) fn new(shared: Shared, tenants: Tenants, templates: Templates) -> Catalogue {
+        Catalogue { shared, tenants, templates }
     }
 
     /// The Actions of a tenant, by slug.
     pub(crate) async fn actions(&self, tenant: &Slug, after: Option<Key>, limit: usize) -> Result<Page<Action>, Error> {
         self.tenants.get(tenant).await?;
         let scan = Scan::of(keys::actions(tenant)).after(after).limit(limit);
-        let page = rows::scan::<ActionRow>(&*self.shared.store, scan).await?;
-        let mut entries = Vec::with_capacity(page.entries.len());
-        for row in page.entries {
-            entries.push(self.shown(tenant, row.value).await?);
+        let page = rows::scan::<ActionRow>(&*self.shared.store, scan.clone()).await?;
+        let (own, mut next) = (page.entries.into_iter().map(|row| row.value), page.next);
+        // Templates stand among the tenant's own where their slugs do.
+        let key = |row: &ActionRow| keys::action(tenant, &row.slug);
+        let here = |row: &ActionRow| {
+            scan.after.as_ref().is_none_or(|after| key(row) > *after)
+                && next.as_ref().is_none_or(|next| key(row) <= *next)
+        };
+        let mut rows: Vec<ActionRow> = own.chain(self.templates.actions().filter(here)).collect();
+        rows.sort_by(|a, b| a.slug.cmp(&b.slug));
+        if rows.len() > limit {
+            rows.truncate(limit);
+            next = rows.last().map(key);
         }
-        Ok(Page { entries, next: page.next })
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            entries.push(self.shown(tenant, row).await?);
+        }
+        Ok(Page { entries, next })
     }
 
     /// An Action. NOT_FOUND `ACTION_NOT_FOUND`.
     pub(crate) async fn show_action(&self, tenant: &Slug, slug: &Slug) -> Result<Action, Error> {
         self.tenants.get(tenant).await?;
         let row = self.action(tenant, slug).await?;
-        self.shown(tenant, row.value).await
+        self.shown(tenant, row).await
     }
 
     async fn shown(&self, tenant: &Slug, row: ActionRow) -> Result<Action, Error> {
@@ -174,7 +198,10 @@ impl Catalogue {
         limit: usize,
     ) -> Result<Page<ActionVersion>, Error> {
         self.tenants.get(tenant).await?;
-        let generation = self.action(tenant, slug).await?.value.generation;
+        if self.templates.has(slug) {
+            return self.template_versions(tenant, slug, after, limit).await;
+        }
+        let generation = self.action(tenant, slug).await?.generation;
         let (mut entries, mut after) = (Vec::new(), after);
         loop {
             // Those of former generations are passed over; a page is full all the same.
@@ -187,6 +214,34 @@ impl Catalogue {
                 next => return Ok(Page { entries, next }),
             }
         }
+    }
+
+    async fn template_versions(
+        &self,
+        tenant: &Slug,
+        slug: &Slug,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Page<ActionVersion>, Error> {
+        let (mut entries, mut next) = (Vec::new(), None);
+        for version in self.templates.versions(tenant, slug) {
+            let key = keys::version(tenant, slug, &version.version);
+            if after.as_ref().is_some_and(|after| key >= *after) {
+                continue;
+            }
+            if entries.len() == limit {
+                return Ok(Page { entries, next });
+            }
+            next = Some(key);
+            entries.push(self.as_marked(version).await?.value);
+        }
+        Ok(Page { entries, next: None })
+    }
+
+    /// A version of a template with the tenant's own marks.
+    async fn as_marked(&self, version: ActionVersion) -> Result<Published, Error> {
+        let key = keys::version(&version.tenant, &version.slug, &version.version);
+        Ok(templates::marked(version, rows::get(&*self.shared.store, &key).await?))
     }
 
     /// An exact version, also of an Action that was deleted: revisions may pin it. NOT_FOUND `VERSION_NOT_FOUND`.
@@ -203,6 +258,9 @@ impl Catalogue {
 
     async fn find(&self, tenant: &Slug, slug: &Slug, version: &Version) -> Result<Option<Published>, Error> {
         let row = rows::get::<VersionRow>(&*self.shared.store, &keys::version(tenant, slug, version)).await?;
+        if self.templates.has(slug) {
+            return Ok(self.templates.find(tenant, slug, version, row));
+        }
         Ok(row.map(Published::from))
     }
 
@@ -210,7 +268,7 @@ impl Catalogue {
     /// where nothing is said. NOT_FOUND `ACTION_NOT_FOUND`, `VERSION_NOT_FOUND`.
     pub(crate) async fn resolve(&self, tenant: &Slug, slug: &Slug, pin: &str) -> Result<Published, Error> {
         let asked = Pin::parse(pin).map_err(|wrong| Error::field("version", wrong))?;
-        let ActionRow { generation, newest, .. } = self.action(tenant, slug).await?.value;
+        let ActionRow { generation, newest, .. } = self.action(tenant, slug).await?;
         if let Pin::Exact(version) = &asked {
             let found = self.find(tenant, slug, version).await?.filter(|found| found.generation == generation);
             return found.ok_or_else(|| {
@@ -219,7 +277,14 @@ impl Catalogue {
             });
         }
         let (mut after, mut passed_over) = (None, 0_u32);
-        loop {
+        for version in self.templates.versions(tenant, slug).into_iter().filter(|found| asked.fits(&found.version)) {
+            let version = self.as_marked(version).await?;
+            if version.value.is_attachable() {
+                return Ok(version);
+            }
+            passed_over += 1;
+        }
+        while !self.templates.has(slug) {
             let scan = Scan::of(keys::versions(tenant, slug)).descending().after(after).limit(100);
             let page = rows::scan::<VersionRow>(&*self.shared.store, scan).await?;
             for row in page.entries {
@@ -248,6 +313,9 @@ impl Catalogue {
 
     /// Whether the Action of a version is still in the catalogue.
     pub(crate) async fn is_listed(&self, version: &Published) -> Result<bool, Error> {
+        if self.templates.has(&version.value.slug) {
+            return Ok(true);
+        }
         let action = self.find_action(&version.value.tenant, &version.value.slug).await?;
         Ok(action.is_some_and(|action| action.value.generation == version.generation))
     }
@@ -255,18 +323,31 @@ impl Catalogue {
     /// A batch that fails where an Action is being deleted meanwhile, and that makes such a deletion fail: for who begins
     /// to use it. `None` where it is gone.
     pub(crate) async fn hold(&self, batch: Batch, tenant: &Slug, slug: &Slug) -> Result<Option<Batch>, Error> {
+        if self.templates.has(slug) {
+            // Nobody can delete one.
+            return Ok(Some(batch));
+        }
         let key = keys::action(tenant, slug);
         // Written again as it is: its revision is what a deletion is guarded by.
         let Some(row) = self.find_action(tenant, slug).await? else { return Ok(None) };
         Ok(Some(batch.at(key.clone(), row.revision).put(key, rows::encode(&row.value)?)))
     }
 
-    async fn action(&self, tenant: &Slug, slug: &Slug) -> Result<Row<ActionRow>, Error> {
+    async fn action(&self, tenant: &Slug, slug: &Slug) -> Result<ActionRow, Error> {
+        match self.templates.action(slug) {
+            Some(template) => Ok(template),
+            None => Ok(self.own_action(tenant, slug).await?.value),
+        }
+    }
+
+    /// One that the tenant has published.
+    async fn own_action(&self, tenant: &Slug, slug: &Slug) -> Result<Row<ActionRow>, Error> {
         if let Some(action) = self.find_action(tenant, slug).await? {
             return Ok(action);
         }
         let others = rows::scan::<ActionRow>(&*self.shared.store, Scan::of(keys::actions(tenant)).limit(100)).await?;
-        let near = nearest(slug.as_str(), others.entries.iter().map(|other| other.value.slug.as_str()));
+        let own = others.entries.iter().map(|other| other.value.slug.as_str());
+        let near = nearest(slug.as_str(), own.chain(TEMPLATE_SLUGS.iter().copied()));
         let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let missing = Error::not_found("ACTION_NOT_FOUND", format!("tenant {tenant} has no Action {slug}{near}"));
         Err(missing.about("action", slug.as_str()))

@@ -276,6 +276,7 @@ impl Publisher {
             tenant: tenant.clone(),
             slug: manifest.slug.clone(),
             version: next.version,
+            kind: ActionKind::Custom,
             name: manifest.name.clone(),
             description: manifest.description.clone(),
             triggers: manifest.triggers.clone(),

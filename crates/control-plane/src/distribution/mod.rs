@@ -108,7 +108,7 @@ impl Distribution {
         self.cursors
     }
 
-    /// A bundle, only for a tenant that has published it. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.
+    /// A bundle, only for a tenant that has published it; a template's for every tenant. NOT_FOUND `TENANT_NOT_FOUND`, `BUNDLE_NOT_FOUND`.
     pub(crate) async fn bundle(&self, tenant: &Slug, digest: Digest) -> Result<Vec<u8>, Error> {
         self.flows.tenants().get(tenant).await?;
         let name = digest.to_string();
@@ -116,7 +116,8 @@ impl Distribution {
             Error::not_found("BUNDLE_NOT_FOUND", format!("tenant {tenant} has no bundle {name}"))
                 .about("bundle", name.as_str())
         };
-        if self.shared.store.get(&keys::bundle(tenant, &name)).await?.is_none() {
+        let (own, everybodys) = (keys::bundle(tenant, &name), keys::template_bundle(&name));
+        if self.shared.store.get(&own).await?.is_none() && self.shared.store.get(&everybodys).await?.is_none() {
             return Err(missing());
         }
         self.blobs.get(digest).await?.ok_or_else(|| {

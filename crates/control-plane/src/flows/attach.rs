@@ -1,12 +1,13 @@
 //! Attaching an Action to a slot.
 
+use super::checks::Kept;
 use super::save::{Draft, Edit};
-use super::{config, warnings_of};
+use super::{config, generated, warnings_of};
 use crate::store::Batch;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluice_model::limits::{MAX_ATTACHMENTS_A_SLOT, MAX_WALL_MS};
-use sluice_model::version::ActionVersion;
+use sluice_model::version::{ActionKind, ActionVersion};
 use sluice_model::{Attachment, AuditKind, Code, Error, Object, OnCountersUnavailable, OnFailure, Slot, Slug, Trigger};
 
 /// The letters of an attachment's id: none that are taken for another.
@@ -31,9 +32,9 @@ pub(crate) struct Attach {
     pub(crate) config: Object,
     /// The place, from 1; `None` is the last.
     pub(crate) position: Option<u32>,
-    /// What a failed run does; `None` is block.
+    /// What a failed run does; `None` is block, for a template that only tells others continue.
     pub(crate) on_error: Option<OnFailure>,
-    /// What a run does that cannot be had; `None` is block.
+    /// What a run does that cannot be had; `None` likewise.
     pub(crate) on_unavailable: Option<OnFailure>,
     /// What becomes of a take while the shared counters cannot be reached; `None` is local.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,15 +52,17 @@ impl Attach {
         let version = edit.catalogue.resolve(&self.tenant, &self.slug, &self.version).await?;
         check_attachable(&version.value)?;
         check_trigger(&version.value, self.trigger)?;
-        let config = config::check(&version.value, &self.config)?;
+        let kept = config::check(&version.value, &self.config)?;
+        let checked = edit.checked(&version.value, self.trigger, wall_ms, kept, None).await?;
+        let Kept { config, warnings: said, generated } = checked;
         let attachment = Attachment {
             id: new_id(),
             slug: self.slug.clone(),
             version: version.value.version.clone(),
             enabled: true,
             config,
-            on_error: self.on_error.unwrap_or(OnFailure::Block),
-            on_unavailable: self.on_unavailable.unwrap_or(OnFailure::Block),
+            on_error: self.on_error.unwrap_or_else(|| default_policy(&version.value)),
+            on_unavailable: self.on_unavailable.unwrap_or_else(|| default_policy(&version.value)),
             on_counters_unavailable: self.on_counters_unavailable.unwrap_or_default(),
             wall_ms,
         };
@@ -69,10 +72,20 @@ impl Attach {
         let mut record = edit.about(AuditKind::ActionAttached, self.trigger, &attachment);
         record.to = Some(pictured(&attachment, place + 1, &version.value)?);
         let warnings = warnings_of(edit.shared, &self.tenant, &attachment, &version.value).await?;
+        let mut warnings = generated::settled(warnings, &generated);
+        warnings.extend(said);
         let id = attachment.id.clone();
         slot.attachments.insert(place, attachment);
-        let relied_on = Batch::new().at(version.key(), version.revision);
-        Ok(Draft { attachment: Some(id), warnings, relied_on, ..Draft::of(slots, record) })
+        let relied_on = version.relied_on(Batch::new());
+        Ok(Draft { attachment: Some(id), warnings, relied_on, generated, ..Draft::of(slots, record) })
+    }
+}
+
+/// What a run that failed does where nobody says: a template that decides nothing keeps nobody out.
+fn default_policy(version: &ActionVersion) -> OnFailure {
+    match version.kind == ActionKind::Template && sluice_templates::only_tells(version.slug.as_str()) {
+        true => OnFailure::Continue,
+        false => OnFailure::Block,
     }
 }
 

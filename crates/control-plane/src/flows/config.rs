@@ -5,7 +5,7 @@ use sluice_model::version::ActionVersion;
 use sluice_model::{ConfigSchema, Error, Invalid, Object, schema};
 
 /// The schema of a published version. It was checked when it was published.
-fn parsed(schema: Option<&Object>) -> Result<Option<ConfigSchema>, Error> {
+pub(super) fn parsed(schema: Option<&Object>) -> Result<Option<ConfigSchema>, Error> {
     schema.map(|schema| ConfigSchema::new(Value::Object(schema.clone()))).transpose().map_err(|found| {
         tracing::error!(?found, "the schema of a published version does not parse any more");
         Error::internal("the schema of this version cannot be read")
@@ -37,18 +37,22 @@ pub(super) fn check(version: &ActionVersion, config: &Object) -> Result<Object, 
         }
         Err(found) => found,
     };
-    let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));
-    let Some((field, message)) = mistakes.next() else {
-        let kept = match parsed {
-            None => config,
-            Some(schema) => schema.normalised(&config).map_err(|found| {
-                tracing::error!(?found, "a config that was checked is refused");
-                Error::internal("the config cannot be written as it is kept")
-            })?,
-        };
-        // What is an object stays one.
-        return Ok(kept.as_object().cloned().unwrap_or_default());
+    refuse(found)?;
+    let kept = match parsed {
+        None => config,
+        Some(schema) => schema.normalised(&config).map_err(|found| {
+            tracing::error!(?found, "a config that was checked is refused");
+            Error::internal("the config cannot be written as it is kept")
+        })?,
     };
+    // What is an object stays one.
+    Ok(kept.as_object().cloned().unwrap_or_default())
+}
+
+/// The refusal of a config that has mistakes.
+pub(super) fn refuse(found: Vec<Invalid>) -> Result<(), Error> {
+    let mut mistakes = found.into_iter().map(|Invalid { pointer, message }| (format!("config{pointer}"), message));
+    let Some((field, message)) = mistakes.next() else { return Ok(()) };
     Err(mistakes.fold(Error::field(field, message), |error, (field, message)| error.with_field(field, message)))
 }
 

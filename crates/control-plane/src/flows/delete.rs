@@ -47,14 +47,15 @@ pub(super) async fn delete(
 ) -> Result<Deleted, Error> {
     let FlowDeletion { tenant, flow, etag } = deletion;
     for _ in 0..MAX_TRIES {
-        flows.tenants.get(tenant).await?;
+        let whose = flows.tenants.get(tenant).await?.value;
         let keep = match requests::look(&flows.shared, request).await? {
             Seen::Answered(deleted) => return Ok(deleted),
             Seen::New(keep) => keep,
         };
         let (head, newest) = save::newest(flows, tenant, flow, etag).await?;
         let now = flows.shared.clock.now();
-        let edit = Edit { shared: &flows.shared, catalogue: &flows.catalogue, newest: &newest, who, now };
+        let Flows { shared, catalogue, checker, .. } = flows;
+        let edit = Edit { shared, catalogue, checker, tenant: &whose, newest: &newest, who, now };
         let revision = newest.revision;
         let gone = GoneFlow { flow: flow.clone(), revision, deleted_at: now };
         let mut batch = Batch::new()

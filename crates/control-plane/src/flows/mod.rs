@@ -4,8 +4,11 @@
 //! audit, guarded by the revision that was read. What executors get is told by `distribution`.
 
 mod attach;
+mod checks;
 mod config;
 mod delete;
+mod effective;
+mod generated;
 mod history;
 mod pin;
 mod rollback;
@@ -14,6 +17,7 @@ mod save;
 mod update;
 
 pub(crate) use attach::Attach;
+pub(crate) use checks::{Checker, Trial};
 pub(crate) use delete::{Deleted, FlowDeletion};
 pub(crate) use history::{Past, ShownChange};
 pub(crate) use pin::Pinning;
@@ -26,16 +30,18 @@ use crate::catalogue::Catalogue;
 use crate::keys;
 use crate::requests::RequestId;
 use crate::rows::{Page, Row};
-use crate::secrets::uses;
+use crate::secrets::{Secrets, uses};
 use crate::shared::Shared;
 use crate::store::{Key, Revision, Scan};
 use crate::tenants::Tenants;
+use effective::Effective;
 use jiff::{SignedDuration, Timestamp};
+use rollback::Versions;
 use serde::{Deserialize, Serialize};
 use sluice_model::diagnostic::nearest;
 use sluice_model::manifest::Capability;
 use sluice_model::version::ActionVersion;
-use sluice_model::{Attachment, Error, FlowRevision, OnCountersUnavailable, OnFailure, Slug};
+use sluice_model::{Attachment, Error, FlowRevision, OnCountersUnavailable, OnFailure, Slug, Trigger};
 
 /// Something that was accepted and is likely not what was meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +66,8 @@ pub(crate) struct Flows {
     shared: Shared,
     tenants: Tenants,
     catalogue: Catalogue,
+    checker: Checker,
+    secrets: Secrets,
     /// How long a revision is executable past its replacement.
     revision_ttl: SignedDuration,
 }
@@ -71,13 +79,22 @@ pub(crate) struct Shown {
     pub(crate) revision: FlowRevision,
     /// Its etag.
     pub(crate) etag: String,
+    /// The longest that each of its slots can take by the clock, in milliseconds.
+    pub(crate) worst_cases: Vec<(Trigger, u32)>,
     /// What is likely not what was meant.
     pub(crate) warnings: Vec<Warning>,
 }
 
 impl Flows {
-    pub(crate) fn new(shared: Shared, tenants: Tenants, catalogue: Catalogue, revision_ttl: SignedDuration) -> Flows {
-        Flows { shared, tenants, catalogue, revision_ttl }
+    pub(crate) fn new(
+        shared: Shared,
+        tenants: Tenants,
+        catalogue: Catalogue,
+        checker: Checker,
+        secrets: Secrets,
+        revision_ttl: SignedDuration,
+    ) -> Flows {
+        Flows { shared, tenants, catalogue, checker, secrets, revision_ttl }
     }
 
     /// The tenants that have the flows.
@@ -152,16 +169,21 @@ impl Flows {
         let row = self.revision(tenant, flow, revision).await?;
         let etag = etag_of(&row.value);
         let mut revision = row.value;
+        let versions = Versions::of(&self.catalogue, &[&revision]).await?;
+        // Of the configs as they are stored: what is hidden below counts here.
+        let effective = Effective::new(&revision, &versions);
+        let (of_slots, worst_cases) = (effective.warnings(), effective.worst_cases());
         let mut warnings = Vec::new();
         for attachment in revision.slots.iter_mut().flat_map(|slot| slot.attachments.iter_mut()) {
-            let version = self.catalogue.get(tenant, &attachment.slug, &attachment.version).await?;
+            let version = versions.of_attachment(attachment)?;
             attachment.config = config::shown(version.value.schema.as_ref(), &attachment.config)?;
             for warning in warnings_of(&self.shared, tenant, attachment, &version.value).await? {
                 let message = format!("attachment {} ({}): {}", attachment.id, attachment.slug, warning.message);
                 warnings.push(Warning { message, ..warning });
             }
         }
-        Ok(Shown { revision, etag, warnings })
+        warnings.extend(of_slots.into_iter().map(Warning::from));
+        Ok(Shown { revision, etag, worst_cases, warnings })
     }
 
     /// A revision as it is stored, 0 for the newest, with the commit that made it.

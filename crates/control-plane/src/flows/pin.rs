@@ -1,8 +1,9 @@
 //! Changing the version of an attachment, and its config with it where that is sent along.
 
 use super::attach::{check_attachable, check_trigger, pictured};
+use super::checks::Kept;
 use super::save::{Draft, Edit, place_of};
-use super::{config, warnings_of};
+use super::{config, generated, warnings_of};
 use crate::store::Batch;
 use serde::Serialize;
 use sluice_model::{AuditKind, Error, Object, Slug};
@@ -39,12 +40,17 @@ impl Pinning {
         check_trigger(&version.value, trigger)?;
         let mut record = edit.about(AuditKind::ActionUpdated, trigger, attachment);
         record.from = Some(pictured(attachment, place + 1, &former.value)?);
+        let kept = match &self.config {
+            Some(sent) => config::replaced(&former.value, &attachment.config, &version.value, sent)?,
+            None => config::check(&version.value, &attachment.config)?,
+        };
+        let former_config = Some(&attachment.config);
+        let checked = edit.checked(&version.value, trigger, attachment.wall_ms, kept, former_config).await?;
+        let Kept { config, warnings: said, generated } = checked;
+        attachment.config = config;
         match &self.config {
-            Some(sent) => {
-                attachment.config = config::replaced(&former.value, &attachment.config, &version.value, sent)?;
-            }
+            Some(_) => {}
             None => {
-                attachment.config = config::check(&version.value, &attachment.config)?;
                 if config::would_uncover(&former.value, &version.value, &attachment.config)? {
                     return Err(config::uncovers(&former.value, &version.value));
                 }
@@ -54,7 +60,15 @@ impl Pinning {
         record.version = Some(attachment.version.clone());
         record.to = Some(pictured(attachment, place + 1, &version.value)?);
         let warnings = warnings_of(edit.shared, &self.tenant, attachment, &version.value).await?;
-        let relied_on = Batch::new().at(version.key(), version.revision);
-        Ok(Draft { attachment: Some(self.attachment.clone()), warnings, relied_on, ..Draft::of(slots, record) })
+        let mut warnings = generated::settled(warnings, &generated);
+        warnings.extend(said);
+        let relied_on = version.relied_on(Batch::new());
+        Ok(Draft {
+            attachment: Some(self.attachment.clone()),
+            warnings,
+            relied_on,
+            generated,
+            ..Draft::of(slots, record)
+        })
     }
 }

@@ -58,7 +58,7 @@ impl Rollback {
             }
         }
         for version in versions.0.values().filter(|version| pins(&former, version)) {
-            relied_on = relied_on.at(version.key(), version.revision);
+            relied_on = version.relied_on(relied_on);
         }
         let mut record = edit.record(AuditKind::FlowRolledBack);
         record.from = Some(json!({ "revision": newest.revision }));

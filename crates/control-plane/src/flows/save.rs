@@ -1,8 +1,10 @@
 //! The save of a flow: one commit that makes the next revision, with its audit, guarded by the revision before it.
 
+use super::checks::{Kept, Place};
+use super::generated::{self, Generated, Told};
 use super::{
-    Attach, Detach, FlowHead, Flows, Pinning, Rollback, Save, SlotBudget, Update, Warning, find_gone, find_head,
-    find_revision,
+    Attach, Checker, Detach, FlowHead, Flows, Pinning, Rollback, Save, SlotBudget, Update, Warning, effective,
+    find_gone, find_head, find_revision,
 };
 use crate::audit::outbox;
 use crate::catalogue::Catalogue;
@@ -11,9 +13,11 @@ use crate::requests::{self, Keep, RequestId, Seen};
 use crate::rows::{self, Row};
 use crate::shared::Shared;
 use crate::store::Batch;
+use crate::tenants::Tenant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Attachment, AuditKind, AuditRecord, Code, Error, FlowRevision, Slot, Slug, Trigger};
+use sluice_model::version::ActionVersion;
+use sluice_model::{Attachment, AuditKind, AuditRecord, Code, Error, FlowRevision, Object, Slot, Slug, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a save is tried on the newest state before it is given up. Every try that fails is another's save.
@@ -38,6 +42,9 @@ pub(crate) struct Saved {
     pub(crate) attachment: Option<String>,
     /// What is likely not what was meant.
     pub(crate) warnings: Vec<Warning>,
+    /// The secrets that were made with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) generated: Vec<Told>,
 }
 
 /// A change of a flow.
@@ -64,6 +71,10 @@ pub(super) struct Edit<'a> {
     pub(super) shared: &'a Shared,
     /// What there is to pin.
     pub(super) catalogue: &'a Catalogue,
+    /// What is asked of configs.
+    pub(super) checker: &'a Checker,
+    /// Whose flow it is.
+    pub(super) tenant: &'a Tenant,
     /// The revision that is changed.
     pub(super) newest: &'a FlowRevision,
     /// Who changes it.
@@ -73,6 +84,21 @@ pub(super) struct Edit<'a> {
 }
 
 impl Edit<'_> {
+    /// Checks a config that the version's schema takes, for where it is to stand, and names the secrets that are to be made.
+    pub(super) async fn checked(
+        &self,
+        version: &ActionVersion,
+        trigger: Trigger,
+        wall_ms: Option<u32>,
+        kept: Object,
+        former: Option<&Object>,
+    ) -> Result<Kept, Error> {
+        let place = Place { tenant: self.tenant, trigger, wall_ms };
+        let mut kept = self.checker.check(&place, version, kept).await?;
+        kept.generated = generated::fill(version, &mut kept.config, former)?;
+        Ok(kept)
+    }
+
     /// A record of the change; the flow and the revision are filled in later.
     pub(super) fn record(&self, kind: AuditKind) -> AuditRecord {
         AuditRecord::new(self.now, kind, self.newest.tenant.clone(), self.who)
@@ -104,6 +130,8 @@ pub(super) struct Draft {
     pub(super) more: Vec<AuditRecord>,
     /// What the change has relied on: preconditions without a write.
     pub(super) relied_on: Batch,
+    /// Secrets that are made with it.
+    pub(super) generated: Vec<Generated>,
     /// The revision that comes back.
     pub(super) rolled_back_to: Option<u64>,
 }
@@ -118,6 +146,7 @@ impl Draft {
             warnings: Vec::new(),
             more: Vec::new(),
             relied_on: Batch::new(),
+            generated: Vec::new(),
             rolled_back_to: None,
         }
     }
@@ -219,14 +248,15 @@ pub(super) async fn change(
 async fn try_change(flows: &Flows, who: &str, change: Change<'_>, request: Option<&RequestId>) -> Result<Saved, Error> {
     let (tenant, flow, etag) = change.target();
     for _ in 0..MAX_TRIES {
-        flows.tenants.get(tenant).await?;
+        let whose = flows.tenants.get(tenant).await?.value;
         let keep = match requests::look(&flows.shared, request).await? {
             Seen::Answered(saved) => return Ok(saved),
             Seen::New(keep) => keep,
         };
         let (head, newest) = newest(flows, tenant, flow, etag).await?;
         let now = flows.shared.clock.now();
-        let edit = Edit { shared: &flows.shared, catalogue: &flows.catalogue, newest: &newest, who, now };
+        let Flows { shared, catalogue, checker, .. } = flows;
+        let edit = Edit { shared, catalogue, checker, tenant: &whose, newest: &newest, who, now };
         let mut draft = change.draft(flows, edit).await?;
         let batch = std::mem::take(&mut draft.relied_on).at(keys::flow(tenant, flow), head.revision);
         let next = FlowRevision {
@@ -235,6 +265,7 @@ async fn try_change(flows: &Flows, who: &str, change: Change<'_>, request: Optio
             slots: std::mem::take(&mut draft.slots),
             ..newest.clone()
         };
+        draft.warnings.extend(effective::of_save(flows, &newest, &next).await?);
         if let Some(saved) = (Made { next, former: Some(newest), draft }).commit(flows, batch, keep).await? {
             return Ok(saved);
         }
@@ -289,7 +320,7 @@ impl Made {
     /// Commits it; `None` where something it relies on has changed.
     async fn commit(self, flows: &Flows, batch: Batch, keep: Keep) -> Result<Option<Saved>, Error> {
         let Made { next, former, draft } = self;
-        let Draft { attachment, warnings, record, more, rolled_back_to, .. } = draft;
+        let Draft { attachment, warnings, record, more, generated, rolled_back_to, .. } = draft;
         let (tenant, flow, now) = (&next.tenant, &next.flow, next.created_at);
         let head = FlowHead::of(&next);
         let bytes = rows::encode(&next)?;
@@ -300,7 +331,7 @@ impl Made {
             );
             return Err(Error::precondition("FLOW_TOO_LARGE", message).about("flow", flow.as_str()));
         }
-        let kind = record.kind;
+        let (kind, who) = (record.kind, record.principal.clone());
         let mut batch = batch
             .put(keys::flow(tenant, flow), rows::encode(&head)?)
             .absent(keys::revision(tenant, flow, next.revision))
@@ -325,6 +356,7 @@ impl Made {
             let key = keys::used(tenant, &slug, flow);
             batch = if after == 0 { batch.delete(key) } else { batch.put(key, rows::encode(&after)?) };
         }
+        let (batch, generated) = flows.make(batch, &who, tenant, &generated).await?;
         let saved = Saved {
             tenant: tenant.clone(),
             flow: flow.clone(),
@@ -332,6 +364,7 @@ impl Made {
             etag: head.etag,
             attachment,
             warnings,
+            generated,
         };
         let batch = keep.keep(batch, &saved, now)?;
         if rows::commit(&*flows.shared.store, batch).await?.is_none() {

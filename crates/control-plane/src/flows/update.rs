@@ -2,7 +2,7 @@
 
 use super::attach::{check_wall, pictured, slot_of};
 use super::save::{Draft, Edit, place_of};
-use super::{config, warnings_of};
+use super::{config, generated, warnings_of};
 use serde::Serialize;
 use serde_json::json;
 use sluice_model::limits::{DEFAULT_SLOT_BUDGET_MS, MAX_SLOT_BUDGET_MS};
@@ -72,9 +72,6 @@ impl Update {
         let version = edit.catalogue.get(&self.tenant, &attachment.slug, &attachment.version).await?.value;
         let mut record = edit.about(AuditKind::ActionUpdated, slot.trigger, &attachment);
         record.from = Some(pictured(&attachment, place + 1, &version)?);
-        if let Some(sent) = &self.config {
-            attachment.config = config::replaced(&version, &attachment.config, &version, sent)?;
-        }
         attachment.on_error = self.on_error.unwrap_or(attachment.on_error);
         attachment.on_unavailable = self.on_unavailable.unwrap_or(attachment.on_unavailable);
         attachment.on_counters_unavailable = self.on_counters_unavailable.unwrap_or(attachment.on_counters_unavailable);
@@ -84,10 +81,22 @@ impl Update {
             Some(0) => attachment.wall_ms = None,
             Some(wall_ms) => attachment.wall_ms = Some(check_wall(wall_ms)?),
         }
+        let (mut said, mut generated) = (Vec::new(), Vec::new());
+        if self.config.is_some() || self.wall_ms.is_some() {
+            let kept = match &self.config {
+                Some(sent) => config::replaced(&version, &attachment.config, &version, sent)?,
+                None => attachment.config.clone(),
+            };
+            let checked =
+                edit.checked(&version, slot.trigger, attachment.wall_ms, kept, Some(&attachment.config)).await?;
+            (attachment.config, said, generated) = (checked.config, checked.warnings, checked.generated);
+        }
         record.to = Some(pictured(&attachment, to + 1, &version)?);
         let warnings = warnings_of(edit.shared, &self.tenant, &attachment, &version).await?;
+        let mut warnings = generated::settled(warnings, &generated);
+        warnings.extend(said);
         slot.attachments.insert(to, attachment);
-        Ok(Draft { attachment: Some(self.attachment.clone()), warnings, ..Draft::of(slots, record) })
+        Ok(Draft { attachment: Some(self.attachment.clone()), warnings, generated, ..Draft::of(slots, record) })
     }
 }
 

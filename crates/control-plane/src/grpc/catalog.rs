@@ -1,6 +1,6 @@
 //! `CatalogService`.
 
-use super::{MAX_WAIT, answer, opened, operator, tenant, to_wire_rollout, to_wire_warnings};
+use super::{MAX_WAIT, action_slug, answer, opened, operator, tenant, to_wire_rollout, to_wire_warnings};
 use crate::catalogue::{self, Action, Catalogue, Deletion, Mark, Marked, Marking, Publish, Publisher};
 use crate::distribution::Distribution;
 use crate::store::Revision;
@@ -79,7 +79,7 @@ impl CatalogEdge {
         asked: wire::ListVersionsRequest,
     ) -> Result<wire::ListVersionsResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let slug = convert::slug(&asked.slug).ctx("slug")?;
+        let slug = action_slug(&asked.slug).ctx("slug")?;
         let after = page::after(&asked.page_token, &keys::versions(&tenant, &slug))?;
         let found = self.catalogue.versions(&tenant, &slug, after, page::size(asked.page_size)?).await?;
         let bare = |version: ActionVersion| shown(ActionVersion { schema: None, ..version });
@@ -95,7 +95,7 @@ impl CatalogEdge {
         asked: wire::GetVersionRequest,
     ) -> Result<wire::GetVersionResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let slug = convert::slug(&asked.slug).ctx("slug")?;
+        let slug = action_slug(&asked.slug).ctx("slug")?;
         let found = self.catalogue.show(&tenant, &slug, &asked.version).await?;
         Ok(wire::GetVersionResponse { version: Some(shown(found)?) })
     }
@@ -106,7 +106,7 @@ impl CatalogEdge {
         asked: wire::GetActionRequest,
     ) -> Result<wire::GetActionResponse, Error> {
         let tenant = tenant(&principal, &asked.tenant)?;
-        let slug = convert::slug(&asked.slug).ctx("slug")?;
+        let slug = action_slug(&asked.slug).ctx("slug")?;
         let action = self.catalogue.show_action(&tenant, &slug).await?;
         Ok(wire::GetActionResponse { action: Some(to_wire(action)) })
     }
@@ -114,7 +114,7 @@ impl CatalogEdge {
     async fn mark(&self, principal: &Principal, mark: Mark, asked: AskedMark) -> Result<(Marked, Revision), Error> {
         let marking = Marking {
             tenant: tenant(principal, &asked.tenant)?,
-            slug: convert::slug(&asked.slug).ctx("slug")?,
+            slug: action_slug(&asked.slug).ctx("slug")?,
             version: convert::exact_version(&asked.version).ctx("version")?,
             mark,
             on: asked.on,
@@ -172,7 +172,7 @@ impl CatalogEdge {
     ) -> Result<wire::DeleteActionResponse, Error> {
         let deletion = Deletion {
             tenant: tenant(&principal, &asked.tenant)?,
-            slug: convert::slug(&asked.slug).ctx("slug")?,
+            slug: action_slug(&asked.slug).ctx("slug")?,
             etag: asked.etag,
         };
         let newest = self.catalogue.delete(&principal.name, &deletion, &asked.request_id).await?;

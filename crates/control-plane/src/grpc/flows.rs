@@ -1,15 +1,16 @@
 //! `FlowService`.
 
-use super::{MAX_WAIT, answer, opened, tenant, to_wire_rollout, to_wire_warnings};
+use super::{MAX_WAIT, action_slug, answer, opened, tenant, to_wire_rollout, to_wire_warnings};
 use crate::distribution::Distribution;
 use crate::flows::{
-    Attach, Detach, FlowDeletion, FlowHead, Flows, Past, Pinning, Rollback, Saved, ShownChange, SlotBudget, Update,
+    Attach, Detach, FlowDeletion, FlowHead, Flows, Past, Pinning, Rollback, Saved, ShownChange, SlotBudget, Trial,
+    Update,
 };
 use crate::{keys, page};
 use sluice_api::control::v1::{self as wire, flow_service_server::FlowService};
 use sluice_api::convert::{self, Ctx as _, Word as _, json};
 use sluice_api::types::v1 as types;
-use sluice_model::{Error, Object};
+use sluice_model::{Error, Object, Trigger};
 use sluice_serve::Principal;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -36,6 +37,29 @@ impl FlowEdge {
         Ok(wire::CreateFlowResponse { saved: Some(self.saved(saved).await?) })
     }
 
+    async fn check_config(
+        &self,
+        principal: Principal,
+        asked: wire::CheckConfigRequest,
+    ) -> Result<wire::CheckConfigResponse, Error> {
+        let trial = Trial {
+            tenant: tenant(&principal, &asked.tenant)?,
+            slug: action_slug(&asked.slug).ctx("slug")?,
+            version: asked.version,
+            trigger: convert::trigger(&asked.trigger).ctx("trigger")?,
+            config: asked.config.map_or_else(|| Ok(Object::new()), json::object).ctx("config")?,
+            wall_ms: asked.wall_ms,
+        };
+        let tried = self.flows.check_config(&trial).await?;
+        Ok(wire::CheckConfigResponse {
+            version: tried.version.version.to_string(),
+            config_schema: tried.version.schema.map(json::to_struct),
+            config: Some(json::to_struct(tried.config)),
+            effective_config: Some(json::to_struct(tried.effective)),
+            warnings: to_wire_warnings(tried.warnings),
+        })
+    }
+
     async fn attach(
         &self,
         principal: Principal,
@@ -45,7 +69,7 @@ impl FlowEdge {
             tenant: tenant(&principal, &asked.tenant)?,
             flow: convert::slug(&asked.flow).ctx("flow")?,
             trigger: convert::trigger(&asked.trigger).ctx("trigger")?,
-            slug: convert::slug(&asked.slug).ctx("slug")?,
+            slug: action_slug(&asked.slug).ctx("slug")?,
             version: asked.version,
             config: asked.config.map_or_else(|| Ok(Object::new()), json::object).ctx("config")?,
             position: asked.position,
@@ -206,7 +230,13 @@ impl FlowEdge {
         let flow = convert::slug(&asked.flow).ctx("flow")?;
         let shown = self.flows.get(&tenant, &flow, asked.revision).await?;
         let flow = types::Flow { etag: shown.etag, ..shown.revision.into() };
-        Ok(wire::GetFlowResponse { flow: Some(flow), warnings: to_wire_warnings(shown.warnings) })
+        let worst_case =
+            |(trigger, ms): (Trigger, u32)| wire::SlotWorstCase { trigger: trigger.to_string(), worst_case_ms: ms };
+        Ok(wire::GetFlowResponse {
+            flow: Some(flow),
+            warnings: to_wire_warnings(shown.warnings),
+            worst_cases: shown.worst_cases.into_iter().map(worst_case).collect(),
+        })
     }
 
     async fn list(
@@ -238,6 +268,14 @@ impl FlowEdge {
     async fn saved(&self, saved: Saved) -> Result<wire::SavedFlow, Error> {
         let (_, rollout) =
             self.distribution.rollout(&saved.tenant, &saved.flow, saved.revision, Duration::ZERO).await?;
+        let made = self.flows.generated(&saved.tenant, &saved.generated).await?.into_iter();
+        let generated_secrets = made
+            .map(|made| wire::GeneratedSecret {
+                field: made.field,
+                name: made.name,
+                value: made.value.expose().to_owned(),
+            })
+            .collect();
         Ok(wire::SavedFlow {
             flow: saved.flow.to_string(),
             revision: saved.revision,
@@ -245,6 +283,7 @@ impl FlowEdge {
             attachment: saved.attachment.unwrap_or_default(),
             warnings: to_wire_warnings(saved.warnings),
             rollout: Some(to_wire_rollout(rollout)),
+            generated_secrets,
         })
     }
 }
@@ -311,6 +350,14 @@ impl FlowService for FlowEdge {
     ) -> Result<Response<wire::CreateFlowResponse>, Status> {
         let (principal, asked) = opened(request)?;
         answer(self.create(principal, asked).await)
+    }
+
+    async fn check_config(
+        &self,
+        request: Request<wire::CheckConfigRequest>,
+    ) -> Result<Response<wire::CheckConfigResponse>, Status> {
+        let (principal, asked) = opened(request)?;
+        answer(self.check_config(principal, asked).await)
     }
 
     async fn attach_action(

@@ -4,6 +4,7 @@
 
 mod audit;
 mod catalog;
+mod deliveries;
 mod distribution;
 mod executors;
 mod flows;
@@ -14,6 +15,7 @@ mod tenants;
 
 pub(crate) use audit::AuditEdge;
 pub(crate) use catalog::CatalogEdge;
+pub(crate) use deliveries::DeliveryEdge;
 pub(crate) use distribution::DistributionEdge;
 pub(crate) use executors::ExecutorEdge;
 pub(crate) use flows::FlowEdge;
@@ -21,10 +23,11 @@ pub(crate) use ingest::IngestEdge;
 pub(crate) use secrets::SecretEdge;
 pub(crate) use tenants::TenantEdge;
 
+use crate::catalogue::{PLATFORM, TEMPLATE_SLUGS};
 use crate::distribution::Rollout;
 use crate::flows::Warning;
 use sluice_api::convert::Ctx as _;
-use sluice_api::{convert, status, types::v1 as types};
+use sluice_api::{FieldError, convert, status, types::v1 as types};
 use sluice_model::{Code, Error, Slug};
 use sluice_serve::{Principal, PrincipalKind, authorize_tenant};
 use std::time::Duration;
@@ -82,6 +85,21 @@ async fn first<T>(stream: &mut tonic::Streaming<T>) -> Result<T, Status> {
 /// The refusal of a server that is ending.
 fn draining() -> Status {
     status::to_status(Error::new(Code::Unavailable, "DRAINING", "the control plane is ending; connect to another one"))
+}
+
+/// Reads an Action's slug. `platform/SLUG` always names one of the platform's templates.
+fn action_slug(text: &str) -> Result<Slug, FieldError> {
+    match text.split_once('/') {
+        Some((PLATFORM, slug)) if TEMPLATE_SLUGS.contains(&slug) => convert::slug(slug),
+        Some((PLATFORM, slug)) => {
+            let shown: String = slug.chars().take(80).collect();
+            Err(FieldError::here(format!(
+                "the platform has no template {shown:?}; it has {}",
+                TEMPLATE_SLUGS.join(", ")
+            )))
+        }
+        _ => convert::slug(text),
+    }
 }
 
 fn to_wire_rollout(rollout: Rollout) -> types::Rollout {

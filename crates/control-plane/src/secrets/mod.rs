@@ -4,13 +4,16 @@
 //! request, of audit and of an export has it sealed or not at all. [`key`] is the key that seals; [`uses`] says who needs
 //! which secret.
 
+mod former;
 mod key;
 pub(crate) mod uses;
 
+pub(crate) use former::forget_former;
 pub(crate) use key::sealer;
 
 use crate::audit::outbox;
 use crate::catalogue::Catalogue;
+use crate::deliveries::Endpoints;
 use crate::etag;
 use crate::flows::Warning;
 use crate::keys;
@@ -20,9 +23,10 @@ use crate::shared::Shared;
 use crate::store::{Batch, Key, Revision, Scan};
 use crate::tenants::Tenants;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sluice_model::delivery::secret_endpoint;
 use sluice_model::manifest::is_secret_name;
 use sluice_model::{AuditKind, AuditRecord, Error, Slug};
 use sluice_serve::seal::{SealError, Sealer, SecretText};
@@ -33,6 +37,8 @@ use std::sync::Arc;
 pub(crate) const MAX_SECRETS: usize = 200;
 /// The longest value, in bytes.
 pub(crate) const MAX_VALUE_BYTES: usize = 8 << 10;
+/// The most former values that sign beside the present one.
+const MAX_FORMERS: usize = 3;
 /// The most flows that are told of one secret's use.
 const MAX_TOLD_USES: usize = 20;
 
@@ -65,6 +71,17 @@ struct SecretRow {
     secret: Secret,
     /// The value, sealed for this tenant, name and version; base64.
     sealed: String,
+    /// The values before it that still sign, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    formers: Vec<Former>,
+}
+
+/// A former value of a secret, while it signs beside the present one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Former {
+    version: u64,
+    sealed: String,
+    until: Timestamp,
 }
 
 /// What is to be set.
@@ -117,12 +134,22 @@ pub(crate) struct Secrets {
     shared: Shared,
     tenants: Tenants,
     catalogue: Catalogue,
+    endpoints: Endpoints,
     sealer: Arc<Sealer>,
+    /// For how long a former value signs.
+    overlap: SignedDuration,
 }
 
 impl Secrets {
-    pub(crate) fn new(shared: Shared, tenants: Tenants, catalogue: Catalogue, sealer: Arc<Sealer>) -> Secrets {
-        Secrets { shared, tenants, catalogue, sealer }
+    pub(crate) fn new(
+        shared: Shared,
+        tenants: Tenants,
+        catalogue: Catalogue,
+        endpoints: Endpoints,
+        sealer: Arc<Sealer>,
+        overlap: SignedDuration,
+    ) -> Secrets {
+        Secrets { shared, tenants, catalogue, endpoints, sealer, overlap }
     }
 
     /// What the keys of a tenant's counters and kv are replaced by: it is derived from the key that seals secrets, so that it is
@@ -188,15 +215,49 @@ impl Secrets {
             let mut record = AuditRecord::new(now, AuditKind::SecretSet, tenant.clone(), who);
             record.from = (former > 0).then(|| json!({ "name": name, "version": former }));
             record.to = Some(json!({ "name": name, "version": secret.version }));
+            let (batch, formers) = self.formers(batch, tenant, row.map(|row| row.value), now);
             let batch = key::held(&self.shared, &self.sealer, batch)
                 .await?
-                .put(key, rows::encode(&SecretRow { secret: secret.clone(), sealed })?)
+                .put(key, rows::encode(&SecretRow { secret: secret.clone(), sealed, formers })?)
                 .append(keys::outbox(), outbox::row(&record)?);
+            // Where it holds a URL that was gone, that is likely what is mended by it.
+            let (batch, enables) = self.endpoints.enabling_of_secret(batch, tenant, name, who).await?;
             if let Some(commit) = rows::commit(&*self.shared.store, keep.keep(batch, &secret, now)?).await? {
                 tracing::info!(%tenant, secret = name, version = secret.version, "a secret was set");
+                self.endpoints.enabled(tenant, &secret_endpoint(name), enables);
                 return Ok((secret, commit));
             }
         }
+    }
+
+    /// A batch that sets a secret of a new name besides what else it does.
+    pub(crate) async fn make(
+        &self,
+        batch: Batch,
+        who: &str,
+        tenant: &Slug,
+        name: &str,
+        value: &SecretText,
+    ) -> Result<(Batch, u64), Error> {
+        let now = self.shared.clock.now();
+        let key = keys::secret(tenant, name);
+        let (batch, former) = self.begin(batch.absent(key.clone()), tenant, name).await?;
+        let secret = Secret {
+            name: name.to_owned(),
+            version: former + 1,
+            created_at: now,
+            updated_at: now,
+            updated_by: who.to_owned(),
+        };
+        let sealed = self.seal(tenant, &secret, value)?;
+        let mut record = AuditRecord::new(now, AuditKind::SecretSet, tenant.clone(), who);
+        record.to = Some(json!({ "name": name, "version": secret.version }));
+        let version = secret.version;
+        let batch = key::held(&self.shared, &self.sealer, batch)
+            .await?
+            .put(key, rows::encode(&SecretRow { secret, sealed, formers: Vec::new() })?)
+            .append(keys::outbox(), outbox::row(&record)?);
+        Ok((batch, version))
     }
 
     /// A name that was not there: one more, unless there are too many. The answer is the version that it had last.
@@ -285,16 +346,50 @@ impl Secrets {
     /// the log and treated as not set: it must not keep its tenant, or others, from being told the rest.
     pub(crate) async fn value(&self, tenant: &Slug, name: &str) -> Result<Option<(u64, SecretText)>, Error> {
         let Some(row) = self.find(tenant, name).await? else { return Ok(None) };
-        let Secret { version, .. } = row.value.secret;
-        let sealed = STANDARD.decode(&row.value.sealed).map_err(|_| SealError::Damaged);
+        let version = row.value.secret.version;
+        Ok(self.open(tenant, name, version, &row.value.sealed).map(|value| (version, value)))
+    }
+
+    /// The values that sign, the present one first: after a secret was set again, the former one signs too for a while. Empty
+    /// where it is not set.
+    pub(crate) async fn signing(&self, tenant: &Slug, name: &str) -> Result<Vec<SecretText>, Error> {
+        let Some(row) = self.find(tenant, name).await? else { return Ok(Vec::new()) };
+        let SecretRow { secret, sealed, formers } = row.value;
+        let now = self.shared.clock.now();
+        let Some(present) = self.open(tenant, name, secret.version, &sealed) else { return Ok(Vec::new()) };
+        let mut values = vec![present];
+        for former in formers.iter().filter(|former| former.until > now) {
+            let value = self.open(tenant, name, former.version, &former.sealed);
+            values.extend(value.filter(|value| values.iter().all(|there| there.expose() != value.expose())));
+        }
+        Ok(values)
+    }
+
+    fn open(&self, tenant: &Slug, name: &str, version: u64, sealed: &str) -> Option<SecretText> {
+        let sealed = STANDARD.decode(sealed).map_err(|_| SealError::Damaged);
         let place = [tenant.as_str(), name, &version.to_string()];
         match sealed.and_then(|sealed| self.sealer.open_text(&place, &sealed)) {
-            Ok(value) => Ok(Some((version, value))),
+            Ok(value) => Some(value),
             Err(error) => {
                 tracing::error!(%tenant, secret = name, version, %error, "a secret cannot be opened; it has to be set again");
-                Ok(None)
+                None
             }
         }
+    }
+
+    /// The former values that sign beside the one that is set now, and when they are to be forgotten.
+    fn formers(&self, batch: Batch, tenant: &Slug, row: Option<SecretRow>, now: Timestamp) -> (Batch, Vec<Former>) {
+        let Some(SecretRow { secret, sealed, formers }) = row else { return (batch, Vec::new()) };
+        if self.overlap.is_zero() {
+            return (batch, Vec::new());
+        }
+        let until = now + self.overlap;
+        let former = Former { version: secret.version, sealed, until };
+        let still = formers.into_iter().filter(|former| former.until > now);
+        let formers = std::iter::once(former).chain(still).take(MAX_FORMERS).collect();
+        let ms = u64::try_from(until.as_millisecond()).unwrap_or(0);
+        let key = keys::former_secrets().number(ms).text(tenant.as_str()).text(&secret.name);
+        (batch.put(key, Vec::new()), formers)
     }
 
     fn seal(&self, tenant: &Slug, secret: &Secret, value: &SecretText) -> Result<String, Error> {

@@ -5,8 +5,10 @@
 
 mod attached;
 mod audit;
+mod deliveries;
 mod distribution;
 mod edits;
+mod effective;
 mod executors;
 mod exports;
 mod flows;
@@ -23,5 +25,6 @@ mod restart;
 mod scale;
 mod secrets;
 mod support;
+mod templates;
 mod tenants;
 mod watching;

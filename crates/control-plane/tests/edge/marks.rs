@@ -97,7 +97,8 @@ async fn a_deprecated_version_can_be_attached_and_says_so() {
     assert_eq!((last.kind.as_str(), last.slug.as_str(), last.version.as_str()), ("action.deprecated", "gate", "1.0.0"));
     let value = |value: Option<prost_types::Value>| convert::json::value(value.unwrap()).unwrap()["deprecated"].clone();
     assert_eq!((value(last.from), value(last.to)), (true.into(), false.into()));
-    assert_eq!(codes(&plane.attach(attachment("gate", "^1")).await.unwrap().warnings), [""; 0]);
+    let twice = plane.attach(attachment("gate", "^1")).await.unwrap();
+    assert_eq!(codes(&twice.warnings), ["duplicate_attachment"], "and of no mark");
     assert_refused(plane.deprecate("9.9.9", false).await, Code::NotFound, "VERSION_NOT_FOUND", &[]);
     assert_refused(plane.deprecate("^1", false).await, Code::InvalidArgument, "INVALID_FIELD", &["version"]);
 }

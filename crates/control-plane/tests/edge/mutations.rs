@@ -1,11 +1,14 @@
 //! What holds of every change: a retry by request id does nothing twice, also past a restart; a stale etag changes nothing;
 //! without either it works. The table has to name every RPC that changes something, which the descriptors say.
 
+use crate::deliveries::{Receiver, delivery, emitting, settled};
+use crate::ingest::Spool;
 use crate::support::{Plane, answered, archive, attachment, gate};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use prost::Message as _;
 use sluice_api::control::v1 as control;
+use sluice_api::types::v1 as types;
 use sluice_model::{Code, Error};
 use std::collections::BTreeSet;
 
@@ -32,6 +35,8 @@ enum Guard {
     Action,
     Version,
     Secret,
+    Delivery,
+    Endpoint,
 }
 
 /// A row of the table.
@@ -64,7 +69,7 @@ macro_rules! call {
 }
 
 fn table() -> Vec<Mutation> {
-    use Guard::{Action, Flow, Nothing, Secret, Tenant, Version};
+    use Guard::{Action, Delivery, Endpoint, Flow, Nothing, Secret, Tenant, Version};
     let row = |rpc, guard, kind, call| Mutation { rpc, guard, kind, call };
     vec![
         row("CreateTenant", Nothing, "tenant.created", |plane, asked| {
@@ -151,6 +156,28 @@ fn table() -> Vec<Mutation> {
             call!(
                 secrets.remove_secret,
                 RemoveSecretRequest { name: |asked| if asked.other { "OTHER" } else { "API_KEY" }.into() }
+            ),
+        ),
+        row(
+            "ResendDelivery",
+            Delivery,
+            "delivery.resent",
+            call!(
+                deliveries.resend_delivery,
+                ResendDeliveryRequest {
+                    delivery: |asked| format!("{}-{}", if asked.other { "other" } else { "waits" }, asked.tenant),
+                }
+            ),
+        ),
+        row(
+            "EnableEndpoint",
+            Endpoint,
+            "delivery.endpoint_enabled",
+            call!(
+                deliveries.enable_endpoint,
+                EnableEndpointRequest {
+                    endpoint: |asked| if asked.other { "secret:OTHER" } else { "secret:HOOK" }.into(),
+                }
             ),
         ),
         row(
@@ -282,7 +309,7 @@ fn table() -> Vec<Mutation> {
 }
 
 /// A tenant to change; the answer is its attachment.
-async fn prepared(plane: &Plane, tenant: &str, rpc: &str) -> String {
+async fn prepared(plane: &Plane, receiver: &Receiver, tenant: &str, rpc: &str) -> String {
     plane.create_tenant(tenant).await;
     plane.publish(tenant, &gate("1")).await.unwrap();
     plane.create_flow(tenant, "login").await.unwrap();
@@ -299,11 +326,36 @@ async fn prepared(plane: &Plane, tenant: &str, rpc: &str) -> String {
         ..Default::default()
     };
     plane.secrets().set_secret(request).await.unwrap();
+    match rpc {
+        "ResendDelivery" => deliver(plane, receiver, tenant, "waits", 500).await,
+        "EnableEndpoint" => deliver(plane, receiver, tenant, "gone", 410).await,
+        _ => {}
+    }
     if rpc == "DeleteAction" {
         return String::new();
     }
     let request = control::AttachActionRequest { tenant: tenant.into(), ..attachment("gate", "") };
     plane.attach(request).await.unwrap().attachment
+}
+
+/// A delivery that is answered so, once.
+async fn deliver(plane: &Plane, receiver: &Receiver, tenant: &str, name: &str, status: u16) {
+    let (hook, value) = ("HOOK".into(), format!("{}?status={status}", receiver.url()));
+    let request = control::SetSecretRequest { tenant: tenant.into(), name: hook, value, ..Default::default() };
+    plane.secrets().set_secret(request).await.unwrap();
+    let id = format!("{name}-{tenant}");
+    let target = types::EmittedTarget {
+        address: Some(types::emitted_target::Address::UrlSecret("HOOK".into())),
+        own_host: true,
+        max_attempts: 10,
+        ..receiver.target(&id)
+    };
+    let record = types::AuditRecord { tenant: tenant.into(), ..emitting(plane, 1, vec![target]) };
+    // An executor's start of its own: the first of its records.
+    let epoch = tenant.bytes().map(u64::from).sum();
+    Spool::at(plane, epoch, 1, 0).await.sends(1, vec![record]).await.unwrap();
+    let state = if status == 410 { control::DeliveryState::Dead } else { control::DeliveryState::Pending };
+    settled(plane, tenant, &id, state, 1).await;
 }
 
 async fn etag(plane: &Plane, tenant: &str, guard: Guard) -> String {
@@ -315,6 +367,14 @@ async fn etag(plane: &Plane, tenant: &str, guard: Guard) -> String {
             plane.tenants().get_tenant(request).await.unwrap().into_inner().tenant.unwrap().etag
         }
         Guard::Flow => plane.flow(&tenant, "login", 0).await.unwrap().etag,
+        Guard::Delivery => {
+            let id = format!("waits-{tenant}");
+            delivery(plane, &tenant, &id).await.unwrap().delivery.unwrap().etag
+        }
+        Guard::Endpoint => {
+            let request = control::ListEndpointsRequest { tenant, ..Default::default() };
+            plane.deliveries().list_endpoints(request).await.unwrap().into_inner().endpoints.remove(0).etag
+        }
         Guard::Secret => secrets(plane, &tenant).await.remove(0).etag,
         Guard::Action => {
             let request = control::GetActionRequest { tenant, slug };
@@ -365,20 +425,21 @@ async fn count(plane: &Plane, tenant: &str, kind: &str) -> usize {
 
 #[tokio::test]
 async fn every_change_can_be_sent_again_and_none_overwrites_what_it_has_not_seen() {
-    let mut plane = Plane::start().await;
+    let receiver = Receiver::start().await;
+    let mut plane = Plane::with(receiver.config()).await;
     let mut done = Vec::new();
     for (number, row) in table().into_iter().enumerate() {
         let rpc = row.rpc;
         // Without an etag and an id it works, and each call is a call.
         let plain = format!("plain-{number:02}");
-        let attachment = prepared(&plane, &plain, rpc).await;
+        let attachment = prepared(&plane, &receiver, &plain, rpc).await;
         let asked = Asked { tenant: &plain, attachment: &attachment, etag: "", request_id: "", other: false };
         let before = count(&plane, &plain, row.kind).await;
         (row.call)(&plane, asked).await.unwrap_or_else(|error| panic!("{rpc}: {error:?}"));
         assert_eq!(count(&plane, &plain, row.kind).await, before + 1, "{rpc} is in audit, once");
 
         let tenant = format!("tenant-{number:02}");
-        let attachment = prepared(&plane, &tenant, rpc).await;
+        let attachment = prepared(&plane, &receiver, &tenant, rpc).await;
         let asked = Asked { tenant: &tenant, attachment: &attachment, etag: "", request_id: "", other: false };
         let untouched = picture(&plane, &tenant).await;
         if row.guard != Guard::Nothing {
@@ -430,7 +491,7 @@ fn the_table_names_every_rpc_that_changes_something() {
     let methods = files.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
     let changes: BTreeSet<&str> = methods
         .map(|method| method.name())
-        .filter(|name| !name.starts_with("Get") && !name.starts_with("List"))
+        .filter(|name| !["Get", "List", "Check"].iter().any(|reads| name.starts_with(reads)))
         .collect();
     let table = table();
     assert_eq!(changes, table.iter().map(|row| row.rpc).collect::<BTreeSet<_>>());

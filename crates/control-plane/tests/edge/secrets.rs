@@ -253,7 +253,7 @@ async fn a_value_is_nowhere_on_the_disk_and_in_no_export_in_clear() {
         says.starts_with("secrets.key_file: ") && says.contains("keys/secrets.key: there is no key file"),
         "{says}"
     );
-    let secrets = SecretsConfig { key_file: Some(data.join("keys/secrets.key")) };
+    let secrets = SecretsConfig { key_file: Some(data.join("keys/secrets.key")), ..SecretsConfig::default() };
     let config = PlaneConfig { secrets, ..PlaneConfig::default() };
     ControlPlane::open(&restored, &config, tools(&clock).await, &meter).await.unwrap().close().await;
 }
@@ -278,7 +278,7 @@ async fn a_control_plane_does_not_begin_with_another_key_and_says_which_file() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(refused(PlaneConfig::default()).await.contains("chmod 600"));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let nowhere = SecretsConfig { key_file: Some(plane.data().join("nowhere")) };
+    let nowhere = SecretsConfig { key_file: Some(plane.data().join("nowhere")), ..SecretsConfig::default() };
     let says = refused(PlaneConfig { secrets: nowhere, ..PlaneConfig::default() }).await;
     assert!(says.contains("nowhere: there is no key file"), "{says}");
     plane.begin().await;

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use sluice_api::control::v1 as control;
 use sluice_api::control::v1::{
     audit_service_client::AuditServiceClient, catalog_service_client::CatalogServiceClient,
-    executor_service_client::ExecutorServiceClient, flow_service_client::FlowServiceClient,
-    secret_service_client::SecretServiceClient, tenant_service_client::TenantServiceClient,
+    delivery_service_client::DeliveryServiceClient, executor_service_client::ExecutorServiceClient,
+    flow_service_client::FlowServiceClient, secret_service_client::SecretServiceClient,
+    tenant_service_client::TenantServiceClient,
 };
 use sluice_api::convert::json;
 use sluice_api::distribution::v1::{
@@ -158,6 +159,10 @@ impl Plane {
         SecretServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn deliveries(&self) -> DeliveryServiceClient<Channel> {
+        DeliveryServiceClient::new(self.channel.clone())
+    }
+
     pub(crate) fn flows(&self) -> FlowServiceClient<Channel> {
         FlowServiceClient::new(self.channel.clone())
     }
@@ -233,9 +238,11 @@ impl Plane {
         Ok(answered(self.flows().get_flow(request).await)?.flow.unwrap())
     }
 
+    /// The Actions that a tenant has published.
     pub(crate) async fn actions(&self, tenant: &str) -> Vec<control::Action> {
         let request = control::ListActionsRequest { tenant: tenant.into(), ..Default::default() };
-        self.catalog().list_actions(request).await.unwrap().into_inner().actions
+        let found = self.catalog().list_actions(request).await.unwrap().into_inner().actions;
+        found.into_iter().filter(|action| action.kind() == types::ActionKind::Custom).collect()
     }
 
     /// All versions of an Action, the highest first.

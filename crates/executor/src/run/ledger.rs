@@ -3,6 +3,10 @@
 //! When the future of an execution is dropped, because its caller went away or its deadline passed, the run that goes on
 //! is stopped. It has no outcome, but it was run: its record says `wall_limit`, "the caller went away", with the time that
 //! it took. What had not begun has no record.
+//!
+//! What a run emits rides in its record, so that it is kept as surely as the record is. Whether it goes out is decided by how the
+//! slot ends; from the first record that has an emit on, records wait here for that. Of an execution that was dropped nobody knows how
+//! it would have ended, and nothing goes out, unless its slot was blocked already or its trigger is one where nothing can block.
 
 use super::{Cost, End};
 use crate::{
@@ -15,7 +19,7 @@ use sluice_api::{
     convert::{Word as _, json, to_timestamp},
     types::v1 as wire,
 };
-use sluice_model::{AuditKind, Error, Failure, FailureReason, LogLine, Slug, Trigger};
+use sluice_model::{AuditKind, Emitted, Error, Failure, FailureReason, LogLine, Slug, Trigger, emit::Held};
 use std::{sync::Arc, time::Instant};
 
 /// The message of a failure in audit, in bytes.
@@ -52,6 +56,10 @@ pub(super) struct Ledger<'a> {
     audit: &'a Arc<Audit>,
     subject: &'a Subject,
     frames: Frames,
+    /// Records from the first on that emits something, in order.
+    waiting: Vec<(wire::AuditRecord, Vec<Held>)>,
+    /// Whether the slot blocks, as far as that is known.
+    blocked: Option<bool>,
     running: Option<(&'a AttachmentPlan, Instant)>,
     /// What the attachment that came up last has reached.
     trace: Trace,
@@ -59,7 +67,15 @@ pub(super) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(audit: &'a Arc<Audit>, subject: &'a Subject) -> Ledger<'a> {
-        Ledger { audit, subject, frames: Frames::default(), running: None, trace: Trace::default() }
+        Ledger {
+            audit,
+            subject,
+            frames: Frames::default(),
+            waiting: Vec::new(),
+            blocked: subject.trigger.is_asynchronous().then_some(false),
+            running: None,
+            trace: Trace::default(),
+        }
     }
 
     /// An attachment's run begins.
@@ -83,8 +99,10 @@ impl<'a> Ledger<'a> {
     ) -> wire::RunResult {
         use wire::run_result::Result as How;
         let mut record = self.record(attachment, cost);
+        let mut emits = Vec::new();
         let how = match end {
-            End::Outcome(outcome, lost) => {
+            End::Outcome(outcome, lost, held) => {
+                emits = held;
                 record.outcome = outcome.kind().to_wire();
                 record.reason_code = outcome.reason_code.clone().unwrap_or_default();
                 if let Some(run) = &mut record.run {
@@ -104,7 +122,7 @@ impl<'a> Ledger<'a> {
                 How::Skipped(skipped.to_wire())
             }
         };
-        self.push(&record);
+        self.keep(record, emits);
         // What comes up next and is not run has reached nothing.
         self.trace = Trace::default();
         wire::RunResult {
@@ -119,9 +137,43 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// How the slot stands after what was told. A block is for good.
+    pub(super) fn stands(&mut self, blocked: bool) {
+        if blocked {
+            self.blocked = Some(true);
+        }
+    }
+
     /// Everything is told: the records are kept, as surely as the operator wants, before the answer leaves.
     pub(super) async fn close(mut self) -> Result<(), Error> {
+        self.blocked.get_or_insert(false);
+        self.settle();
         self.audit.keep(&mut self.frames, &self.subject.tenant).await
+    }
+
+    fn keep(&mut self, record: wire::AuditRecord, emits: Vec<Held>) {
+        match self.waiting.is_empty() && emits.is_empty() {
+            true => self.push(&record),
+            false => self.waiting.push((record, emits)),
+        }
+    }
+
+    /// Lets the records go that waited, each with what goes out of it.
+    fn settle(&mut self) {
+        for (mut record, held) in std::mem::take(&mut self.waiting) {
+            let goes = |held: &Held| self.blocked.is_some_and(|blocked| held.goes(blocked));
+            let out: Vec<Emitted> = held.into_iter().filter(goes).map(|held| held.emitted).collect();
+            if let Some(run) = &mut record.run {
+                for id in out.iter().flat_map(|emitted| &emitted.to).map(|target| &target.id) {
+                    // One key may stand in two emits, which are one delivery.
+                    if !run.deliveries.contains(id) {
+                        run.deliveries.push(id.clone());
+                    }
+                }
+            }
+            record.emits = out.into_iter().map(Into::into).collect();
+            self.push(&record);
+        }
     }
 
     fn push(&mut self, record: &wire::AuditRecord) {
@@ -169,8 +221,9 @@ impl Drop for Ledger<'_> {
             let message = format!("the caller went away after {} ms; the run was stopped", took.as_millis());
             let mut record = self.record(attachment, cost);
             record.failure = Some(audited(&Failure::new(FailureReason::WallLimit, message)));
-            self.push(&record);
+            self.keep(record, Vec::new());
         }
+        self.settle();
         if self.frames.count() > 0 {
             // Nobody is left to be refused.
             self.audit.write_for_nobody(&mut self.frames, &self.subject.tenant);

@@ -29,6 +29,8 @@ pub(crate) struct VersionInfo {
     pub(crate) digest: String,
     /// Never to be run again.
     pub(crate) is_revoked: bool,
+    /// The platform's own, which break-glass does not turn off.
+    is_template: bool,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct AttachmentPlan {
     pub(crate) exact: Version,
     /// Whether it was revoked when this was planned; the state says whether it was since.
     pub(crate) is_revoked: bool,
+    /// Whether it is the platform's own, which break-glass does not turn off.
+    pub(crate) is_template: bool,
     /// From 1.
     pub(crate) position: u64,
     pub(crate) enabled: bool,
@@ -125,6 +129,7 @@ impl Planner {
             schema: version.schema.clone(),
             digest: version.digest.clone(),
             is_revoked: version.revoked,
+            is_template: version.template,
             module: self.modules.module(&version.bundle_digest),
         }
     }
@@ -168,6 +173,7 @@ impl Planner {
                     version: attachment.version.to_string(),
                     exact: attachment.version.clone(),
                     is_revoked: version.is_revoked,
+                    is_template: version.is_template,
                     position,
                     enabled: attachment.enabled,
                     granted: Granted::of(&revision, attachment, &version.grants, &config),

@@ -55,6 +55,8 @@ pub(crate) struct VersionUpsert {
     pub(crate) schema: Option<Object>,
     /// Never to be run again.
     pub(crate) revoked: bool,
+    /// Whether it is the platform's.
+    pub(crate) template: bool,
 }
 
 /// An executable revision.
@@ -298,6 +300,7 @@ impl TryFrom<wire::VersionState> for VersionUpsert {
             outcomes: (!outcomes.is_empty()).then_some(outcomes),
             schema: version.config_schema.map(json::object).transpose().ctx("config_schema")?,
             revoked: version.revoked,
+            template: version.template,
         })
     }
 }

@@ -46,15 +46,26 @@ pub(super) fn normalise(format: &str, text: &str) -> Result<String, String> {
 /// another form afterwards.
 pub(super) fn apply(root: &Object, config: &mut Value) -> Vec<Invalid> {
     let whole = config.clone();
-    let mut walk = Walk { root, whole: &whole, found: Vec::new() };
+    let mut walk = Walk { root, whole: &whole, found: Vec::new(), wanted: None, texts: Vec::new() };
     walk.value(root, config, "");
     walk.found
+}
+
+/// The texts of a format, each with its pointer into the config, by the schema that they stand under.
+pub(super) fn texts(root: &Object, config: &Value, format: &str) -> Vec<(String, String)> {
+    let (whole, mut config) = (config.clone(), config.clone());
+    let mut walk = Walk { root, whole: &whole, found: Vec::new(), wanted: Some(format), texts: Vec::new() };
+    walk.value(root, &mut config, "");
+    walk.texts
 }
 
 struct Walk<'a> {
     root: &'a Object,
     whole: &'a Value,
     found: Vec<Invalid>,
+    /// The format whose texts are collected, and they.
+    wanted: Option<&'a str>,
+    texts: Vec<(String, String)>,
 }
 
 impl Walk<'_> {
@@ -92,6 +103,9 @@ impl Walk<'_> {
         if subdomains && is_public_suffix(&kept) {
             let message = "is a public suffix: everybody's domains are below it, and subdomains count here";
             self.found.push(Invalid::at(pointer, message));
+        }
+        if format == self.wanted {
+            self.texts.push((pointer.to_owned(), kept.clone()));
         }
         *text = kept;
     }

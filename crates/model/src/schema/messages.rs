@@ -149,7 +149,7 @@ fn type_names(kind: &TypeKind) -> String {
     names.join(" or ")
 }
 
-fn type_name(name: &str) -> &'static str {
+pub(super) fn type_name(name: &str) -> &'static str {
     match name {
         "array" => "a list",
         "boolean" => "true or false",
@@ -159,6 +159,20 @@ fn type_name(name: &str) -> &'static str {
         "object" => "an object",
         _ => "a string",
     }
+}
+
+/// What a text of a format is, in words.
+pub(super) fn format_in_words(format: &str) -> String {
+    let own = match format {
+        "domain-pattern" => "a domain such as example.com or *.example.com",
+        "cidr" => "an IP network such as 203.0.113.0/24",
+        "redirect-url" => "an https URL whose origin is allowed for redirects",
+        "claim-name" => "the name of a claim",
+        "https-url" => "an https URL",
+        "duration" => "a time span such as 90s, 15m, 12h or 7d",
+        _ => return format_name(format),
+    };
+    own.to_owned()
 }
 
 fn format_name(format: &str) -> String {

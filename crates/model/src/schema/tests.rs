@@ -2,6 +2,7 @@
 
 mod compatible;
 mod configs;
+mod forms;
 
 use super::*;
 use serde_json::json;

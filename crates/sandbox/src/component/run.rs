@@ -70,6 +70,31 @@ pub(crate) async fn start(engine: &wasmtime::Engine, compiled: &Compiled, meter:
     }
 }
 
+/// Calls a component's `check-config`, with nothing to reach. `None` where it exports none; else whether it takes the config, or its
+/// words.
+///
+/// # Errors
+/// What ended it.
+pub(crate) async fn check_config(
+    engine: &wasmtime::Engine,
+    compiled: &Compiled,
+    config: &str,
+    meter: Arc<Meter>,
+) -> Result<Option<Result<(), String>>, Failure> {
+    let deadline = meter.deadline();
+    let mut store = store(engine, State::new(meter, None, Arc::new(NoPorts)));
+    let asked = async {
+        let instance = compiled.pre.instance_pre().instantiate_async(&mut store).await?;
+        let Some(check) = instance.get_func(&mut store, "check-config") else { return Ok(None) };
+        let check = check.typed::<(&str,), (Result<(), String>,)>(&store)?;
+        let (said,) = check.call_async(&mut store, (config,)).await?;
+        Ok(Some(said.map_err(|text| cut(&text))))
+    };
+    let said = tokio::time::timeout_at(deadline.into(), asked).await;
+    let state = store.data_mut();
+    said.unwrap_or_else(|_late| Err(waited(state))).map_err(|error| trap(state, &error))
+}
+
 /// Its time by the clock was over while it waited: the meter is told, and the author what it waited for.
 fn waited(state: &mut State) -> Error {
     // The deadline has passed, so it stops by that.

@@ -162,3 +162,20 @@ fn the_break_glass_switch() {
     let told = BreakGlass::new(answer(false, 0, 0), true).unwrap().render(&Look::plain());
     assert_eq!(told, "✓ custom Actions of acme run: no executor is connected: those that come will hear of it\n");
 }
+
+#[test]
+fn templates() {
+    use crate::view::template::TemplateShown;
+    let text = include_str!("../../../../templates/released/redirect-by-group/1.0.0/schema.json");
+    let schema = sluice_model::ConfigSchema::parse(text).unwrap();
+    let shown = TemplateShown {
+        slug: "redirect-by-group".into(),
+        name: "Redirect by group".into(),
+        versions: vec!["1.0.0".into()],
+        triggers: vec!["post-login".into()],
+        schema: Some(schema.as_json().clone()),
+        version: "1.0.0".into(),
+        description: "Sends the members of a group to a page.".into(),
+    };
+    insta::assert_snapshot!("template_show", shown.render(&Look::plain()));
+}

@@ -86,6 +86,8 @@ pub(crate) fn encode(record: &AuditRecord) -> Result<Vec<u8>, serde_json::Error>
         from,
         to,
         run,
+        // Deliveries are made of them before the record comes here.
+        emits: _,
     } = record;
     serde_json::to_vec(&Stored {
         time: *time,
@@ -136,6 +138,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<AuditRecord, serde_json::Error> {
         from: stored.from.map(Cow::into_owned),
         to: stored.to.map(Cow::into_owned),
         run: stored.run.map(Cow::into_owned),
+        emits: Vec::new(),
     })
 }
 

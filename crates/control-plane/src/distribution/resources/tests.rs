@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use super::*;
+use crate::catalogue::Templates;
 use crate::clock::Clock;
+use crate::deliveries::{Endpoints, Pulse};
 use crate::metrics::Metrics;
 use crate::store::{Batch, Changes, CommitError, MemoryStore, MetaStore, Page, Revision, StoreError, Versioned};
 use crate::tenants::Tenants;
@@ -94,12 +96,15 @@ async fn told_while_saving(numbers: std::ops::RangeInclusive<u64>, also: Also<'_
         clock: Clock::new(move || at),
         metrics: Arc::new(Metrics::new(&opentelemetry::global::meter("test"))),
     };
-    let catalogue = Catalogue::new(shared.clone(), Tenants::new(shared.clone()));
+    let catalogue = Catalogue::new(shared.clone(), Tenants::new(shared.clone()), Templates::default());
     let tenants = Tenants::new(shared.clone());
     let folder = tempfile::tempdir().unwrap();
     let key = sluice_serve::seal::KeyFile::make(&folder.path().join("key")).unwrap();
     let sealer = Arc::new(key.sealer("test").unwrap());
-    let secrets = Secrets::new(shared.clone(), tenants, catalogue.clone(), sealer);
+    let pulse = Pulse::new(&opentelemetry::global::meter("test"), shared.clock.clone());
+    let endpoints = Endpoints::new(shared.clone(), pulse);
+    let overlap = SignedDuration::from_hours(24);
+    let secrets = Secrets::new(shared.clone(), tenants, catalogue.clone(), endpoints, sealer, overlap);
     let resources = Resources::new(shared, catalogue, secrets, SignedDuration::from_hours(1));
     let told = resources.flow(&tenant, &flow, also, &mut Told::default()).await.unwrap();
     told.iter()

@@ -23,6 +23,7 @@ fn state(stage: &Stage, break_glass: bool, revoked: bool) -> Option<Arc<Applied>
         outcomes: None,
         schema: None,
         revoked,
+        template: false,
     };
     let tenant = Change::Tenant { tenant: slug("acme"), origins: Vec::new(), break_glass, keys: None };
     let update = Update { full: true, changes: vec![tenant, Change::Version(version)], ..Update::default() };

@@ -1,0 +1,237 @@
+//! The templates over separate processes: their data files through a real executor, and their limits over two executors and Redis.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it ran"
+)]
+
+use serde_json::{Value, json};
+use sluice_tests::{
+    Cli,
+    cluster::{Cluster, TENANT},
+    redis::Redis,
+};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The templates, and how many cases of each can be run as they are, at least: those without a clock that stands still, steps far apart,
+/// or what a caller may not send.
+const TEMPLATES: [(&str, usize); 10] = [
+    ("block-by-risk-score", 40),
+    ("decorate-token", 40),
+    ("demand-mfa-by-risk-score", 40),
+    ("domain-allowlist", 40),
+    ("domain-blocklist", 40),
+    ("rate-limit-by-ip", 40),
+    ("rate-limit-by-user", 40),
+    ("redirect-by-group", 40),
+    ("slack-notify", 40),
+    ("webhook-emit", 20),
+];
+
+fn released(slug: &str, file: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/templates/released");
+    std::fs::read_to_string(root.join(slug).join("1.0.0").join(file)).unwrap()
+}
+
+fn cases(slug: &str) -> Vec<Value> {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/templates/released").join(slug).join("1.0.0/tests");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    let read = |file: &std::ffi::OsString| {
+        let text = released(slug, &format!("tests/{}", file.to_str().unwrap()));
+        serde_json::from_str::<Vec<Value>>(&text).unwrap()
+    };
+    files.iter().flat_map(read).collect()
+}
+
+/// What is expected is there; null, or an empty list, is what is absent.
+fn holds(expected: &Value, got: &Value) -> bool {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => expected.iter().all(|(key, value)| match got.get(key) {
+            Some(got) => holds(value, got),
+            None => value.is_null() || value.as_array().is_some_and(Vec::is_empty),
+        }),
+        (Value::Array(expected), Value::Array(got)) => {
+            expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| holds(expected, got))
+        }
+        (Value::Number(expected), Value::Number(got)) => expected.as_f64() == got.as_f64(),
+        _ => expected == got,
+    }
+}
+
+fn milliseconds(text: &str) -> i64 {
+    let time: jiff::Timestamp = text.parse().unwrap();
+    time.as_millisecond()
+}
+
+/// The times of an input, and the settings that bound their ages, with what they are unless they are set.
+const TIMES: [(&str, &str, f64); 2] =
+    [("/context/risk/assessed_at", "max_score_age_s", 300.0), ("/context/session/mfa/at", "max_age_s", 0.0)];
+
+/// What is no time is a case's point.
+fn moment(value: Option<&Value>) -> Option<jiff::Timestamp> {
+    value.and_then(Value::as_str)?.parse().ok()
+}
+
+/// Moves the times of the input as far as the case's own now is away from now.
+fn shift(input: &mut Value, now: Option<&Value>) {
+    let Some(now) = moment(now) else { return };
+    for (pointer, _, _) in TIMES {
+        let Some(was) = moment(input.pointer(pointer)) else { continue };
+        let moved = jiff::Timestamp::now() + was.duration_since(now);
+        *input.pointer_mut(pointer).unwrap() = json!(moved.to_string());
+    }
+}
+
+/// Whether a time is so near to the edge of what is too old, or from the future, that the moment of the run decides: such cases need a
+/// clock that stands still.
+fn is_on_an_edge(case: &Value, config: &Value) -> bool {
+    let Some(now) = moment(case.get("now")) else { return false };
+    TIMES.into_iter().any(|(pointer, setting, unset)| {
+        let Some(was) = moment(case.pointer("/input").and_then(|input| input.pointer(pointer))) else { return false };
+        let age_s = now.duration_since(was).as_secs_f64();
+        let most_s = config.get(setting).and_then(Value::as_f64).unwrap_or(unset);
+        [most_s, -60.0, 0.0].into_iter().any(|edge| (age_s - edge).abs() < 15.0 && age_s != 0.0)
+    })
+}
+
+/// What a caller may send of a context.
+const SENT: [&str; 5] = ["organization", "risk", "credential", "session", "token"];
+
+/// Runs a case in a flow of its own; whether it could be.
+fn run(cli: &Cli, slug: &str, number: usize, case: &Value) -> Option<Result<(), String>> {
+    let steps = match case.get("steps") {
+        Some(steps) => steps.as_array().unwrap().clone(),
+        None => vec![case.clone()],
+    };
+    let sendable = |step: &Value| {
+        let context = step.pointer("/input/context").and_then(Value::as_object);
+        context.is_none_or(|context| context.keys().all(|key| SENT.contains(&key.as_str())))
+    };
+    let first = steps[0].get("now").and_then(Value::as_str).map(milliseconds);
+    let soon = |step: &Value| match (first, step.get("now").and_then(Value::as_str).map(milliseconds)) {
+        (Some(first), Some(now)) => (now - first).abs() < 500,
+        (None, None) => true,
+        _ => false,
+    };
+    let config = case.get("config").cloned().unwrap_or_else(|| json!({}));
+    // What shares a counter with other flows has no flow of its own, and nobody is there to be asked.
+    if ["secrets", "http"].iter().any(|key| case.get(key).is_some())
+        || config["scope"] == "tenant"
+        || config["mode"] == "sync"
+        || !sendable(&steps[0])
+        || is_on_an_edge(case, &config)
+    {
+        return None;
+    }
+    let trigger = case["trigger"].as_str().unwrap();
+    let flow = format!("{slug}-{number}");
+    let config = config.to_string();
+    cli.run(&["flow", "create", &flow]);
+    let attach = ["flow", "attach", &flow, "--trigger", trigger, "--action", slug, "--config", "-"];
+    let attached = cli.raw_with(&attach, &config);
+    // What no save takes is for the sandbox's own run of the cases.
+    if !attached.status.success() {
+        return None;
+    }
+    // A case's attachment is called test; what a run leaves in the state of a sign-in has the attachment's own name.
+    let saved: Value = serde_json::from_slice(&attached.stdout).unwrap();
+    let own = format!("redirect_by_group.{}", saved["attachment"].as_str().unwrap());
+    let named = |step: &Value| step.to_string().replace("redirect_by_group.test", &own).parse::<Value>().unwrap();
+    let steps: Vec<Value> = steps.iter().map(named).collect();
+    // As the runner of cases does, the state goes from step to step.
+    let mut state = Value::Null;
+    for step in steps.iter().take_while(|step| soon(step) && sendable(step)) {
+        let mut input = step.get("input").cloned().unwrap_or_else(|| json!({}));
+        shift(&mut input, step.get("now"));
+        if state.is_object() && input.get("state").is_none() {
+            input["state"] = state;
+        }
+        let ran = cli.raw_with(&["execute", &flow, "--trigger", trigger, "--input", "-"], &input.to_string());
+        if !ran.status.success() {
+            return None;
+        }
+        let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let result = &answer["results"][0];
+        state = answer["state"].clone();
+        let mut expected = step["expect"].clone();
+        if let Some(outcome) = expected.get_mut("outcome").and_then(Value::as_object_mut) {
+            // What is sent is told by audit and not by the answer; a wait depends on the moment.
+            outcome.retain(|key, _| !["emit", "retry_after_s"].contains(&key.as_str()));
+        }
+        if !holds(&expected, result) {
+            return Some(Err(format!("{slug}: {}: expected {expected}, got {result}", case["name"])));
+        }
+    }
+    Some(Ok(()))
+}
+
+/// The data files of all templates, through a real control plane and a real executor.
+#[test]
+fn the_cases_pass_through_the_real_executor() {
+    let cluster = Cluster::start(&[String::new()]);
+    let cli = cluster.cli(0);
+    for origin in ["https://example.com", "https://app.example.com"] {
+        cli.run(&["tenant", "redirect-origins", "add", origin, "--tenant", TENANT]);
+    }
+    let ran = std::thread::scope(|scope| {
+        let run_all = |slug: &'static str| {
+            let cli = cluster.cli(0);
+            let all = cases(slug);
+            let results: Vec<_> = all.iter().enumerate().filter_map(|(n, case)| run(&cli, slug, n, case)).collect();
+            let wrong: Vec<String> = results.iter().filter_map(|result| result.clone().err()).collect();
+            (slug, all.len(), results.len(), wrong)
+        };
+        let runs = TEMPLATES.map(|(slug, _)| scope.spawn(move || run_all(slug)));
+        runs.map(|run| run.join().unwrap())
+    });
+    for ((slug, all, count, wrong), (_, least)) in ran.iter().zip(TEMPLATES) {
+        println!("{slug}: {count} of {all} cases");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(*count >= least, "{slug}: {count} cases ran");
+    }
+}
+
+/// Two executors count together through Redis: what passes is the limit, to within one in a hundred.
+#[test]
+fn two_executors_keep_one_limit() {
+    const LIMIT: usize = 100;
+    const WINDOW_S: u64 = 86_400;
+    let redis = Redis::start();
+    let cluster = Cluster::start(&[redis.settings(), redis.settings()]);
+    let (cli, other) = (cluster.cli(0), cluster.cli(1));
+    let window = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / WINDOW_S;
+    for (round, slug) in
+        [(1, "rate-limit-by-ip"), (2, "rate-limit-by-user"), (3, "rate-limit-by-ip"), (4, "rate-limit-by-user")]
+    {
+        let (flow, began) = (format!("limit-{round}"), window());
+        cli.run(&["flow", "create", &flow]);
+        let config = json!({"limit": LIMIT, "window_s": WINDOW_S}).to_string();
+        let attach = ["flow", "attach", &flow, "--trigger", "pre-login", "--action", slug, "--config", "-"];
+        cli.run_with(&attach, &config);
+        let input = json!({"user": {"id": "u1"}, "request": {"ip": "203.0.113.9", "identifier": "jane@example.com"}})
+            .to_string();
+        let execute = ["execute", &flow, "--trigger", "pre-login", "--input", "-"];
+        let ask = |cli: &Cli| (0..LIMIT).map(|_| cli.run_with(&execute, &input)).collect::<Vec<Value>>();
+        let verdicts: Vec<Value> = std::thread::scope(|scope| {
+            let (one, two) = (scope.spawn(|| ask(&cli)), scope.spawn(|| ask(&other)));
+            [one.join().unwrap(), two.join().unwrap()].concat()
+        });
+        // Midnight is the edge of a window: another round is all within one.
+        if window() != began {
+            continue;
+        }
+        let passed = verdicts.iter().filter(|answer| answer["verdict"] == "continue").count();
+        assert!(passed.abs_diff(LIMIT) * 100 <= LIMIT, "{slug}: {passed} of {} passed", verdicts.len());
+        for blocked in verdicts.iter().filter(|answer| answer["verdict"] == "block") {
+            let by = &blocked["decided_by"];
+            assert_eq!(by["error"], "rate_limited", "{blocked}");
+            assert!(by["retry_after_s"].as_u64().is_some_and(|wait| wait > 0), "{blocked}");
+        }
+        println!("{slug}: {passed} of {} passed, the limit is {LIMIT}", verdicts.len());
+    }
+}
