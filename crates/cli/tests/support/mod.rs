@@ -37,11 +37,12 @@ pub fn refusal(assert: &Assert) -> Value {
 }
 
 /// Runs a line on a terminal of its own: types each answer when what it answers is on the screen. The answer is what was on the
-/// screen, and the exit code.
+/// screen, and the exit code, which is the line's own: a shell that stays above it would be ended by a Ctrl-C too.
 pub fn on_a_terminal(line: &str, answers: &[(&str, &str)]) -> (String, i32) {
     use std::io::{Read as _, Write as _};
     let mut terminal = std::process::Command::new("script")
-        .args(["-qec", line, "/dev/null"])
+        .args(["-qec", &format!("exec {line}"), "/dev/null"])
+        .env("SHELL", "/bin/sh")
         .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
