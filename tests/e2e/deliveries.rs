@@ -9,7 +9,7 @@
 )]
 
 use prost_types::value::Kind;
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_api::{
     executor::v1::{ExecuteRequest, ExecuteResponse, execution_service_client::ExecutionServiceClient},
     types::v1::{Input, User},
@@ -19,12 +19,10 @@ use sluice_tests::{
     cluster::{Cluster, TENANT},
     load::channel,
     receiver::{Did, Received, Receiver},
-    rounds, until,
+    rounds, signatures, until,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write as _,
-    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -166,40 +164,6 @@ fn told(answer: &ExecuteResponse) -> &str {
     }
 }
 
-/// Standard Webhooks by nothing of ours: a line of standard input is a message, the answer is whether each one's signature fits.
-const VERIFIES: &str = r#"
-import base64, hashlib, hmac, json, sys
-
-def fits(message):
-    prefix, key = message["secret"].split("_", 1)
-    assert prefix == "whsec"
-    signed = "{id}.{timestamp}.{body}".format(**message).encode()
-    mac = hmac.new(base64.b64decode(key), signed, hashlib.sha256).digest()
-    wanted = "v1," + base64.b64encode(mac).decode()
-    return any(hmac.compare_digest(wanted, given) for given in message["signature"].split(" "))
-
-messages = [json.loads(line) for line in sys.stdin.buffer.read().splitlines()]
-print(json.dumps([fits(message) for message in messages]))
-"#;
-
-fn fit(messages: &[Value]) -> Vec<bool> {
-    let started = Command::new("python3")
-        .args(["-I", "-c", VERIFIES])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn();
-    let mut child = started.unwrap_or_else(|e| {
-        panic!("python3 could not be started ({e}): this test needs it; install the package python3")
-    });
-    let lines: String = messages.iter().map(|message| format!("{message}\n")).collect();
-    // It answers once it has read all of it.
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "python3: {}", output.status);
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 /// Every signature fits what came with it, and none fits another body, id, time or secret.
 fn signatures_fit(received: &[Received]) {
     let mut messages = Vec::new();
@@ -220,7 +184,7 @@ fn signatures_fit(received: &[Received]) {
             messages.push(tampered);
         }
     }
-    let fits = fit(&messages);
+    let fits = signatures::fit(&messages);
     assert_eq!(fits.len(), messages.len());
     for (number, (message, fits)) in messages.iter().zip(fits).enumerate() {
         assert_eq!(fits, number % 5 == 0, "{message}");

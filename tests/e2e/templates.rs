@@ -12,6 +12,8 @@ use sluice_tests::{
     Cli,
     cluster::{Cluster, TENANT},
     redis::Redis,
+    signatures,
+    third_party::{HANG_UP, SILENCE, STATUS, ThirdParty},
 };
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +30,7 @@ const TEMPLATES: [(&str, usize); 10] = [
     ("rate-limit-by-user", 40),
     ("redirect-by-group", 40),
     ("slack-notify", 40),
-    ("webhook-emit", 20),
+    ("webhook-emit", 40),
 ];
 
 fn released(slug: &str, file: &str) -> String {
@@ -99,11 +101,67 @@ fn is_on_an_edge(case: &Value, config: &Value) -> bool {
     })
 }
 
+/// A message that a run sent itself: the path that it was sent to, and the secret that signs it.
+type Message = (String, String);
+
+/// Has the server on loopback answer a case that asks one: its URL goes into the config, and its secret is set under a name of its own.
+/// `None` for what nobody here can answer.
+fn answered(cli: &Cli, number: usize, case: &Value, config: &mut Value, api: &ThirdParty) -> Option<Option<Message>> {
+    let (secrets, http) = (case.get("secrets"), case.get("http"));
+    if config["mode"] != "sync" {
+        return (secrets.is_none() && http.is_none()).then_some(None);
+    }
+    let answer = &http?[0];
+    let path = match (answer["status"].as_u64(), answer["failure"].as_str()) {
+        (Some(status), _) => format!("{STATUS}{status}/{number}"),
+        (None, Some("timed_out")) => format!("{SILENCE}{number}"),
+        (None, Some("connect_failed")) => format!("{HANG_UP}{number}"),
+        _ => return None,
+    };
+    config["url"] = api.url(&path).into();
+    let name = format!("HOOK_{number}");
+    config["secret_ref"] = name.clone().into();
+    let value = secrets?.get("HOOK").and_then(Value::as_str);
+    if let Some(value) = value {
+        cli.run_with(&["secret", "set", &name], value);
+    }
+    Some(Some((path, value.unwrap_or_default().to_owned())))
+}
+
+/// Every message that arrived is signed by its own secret, and each case whose answer has a status has sent one.
+fn signatures_fit(api: &ThirdParty, messages: &[Message]) {
+    let asked = api.asked();
+    let signed: Vec<Value> = asked
+        .iter()
+        .map(|asked| {
+            let header = |name: &str| asked.header(name).unwrap();
+            let (_, secret) = messages.iter().find(|(path, _)| *path == asked.target).unwrap();
+            json!({
+                "secret": secret,
+                "id": header("webhook-id"),
+                "timestamp": header("webhook-timestamp"),
+                "signature": header("webhook-signature"),
+                "body": asked.body,
+            })
+        })
+        .collect();
+    assert!(signed.len() >= 15, "{} messages came", signed.len());
+    for (fits, message) in signatures::fit(&signed).into_iter().zip(&signed) {
+        assert!(fits, "{message}");
+    }
+}
+
 /// What a caller may send of a context.
 const SENT: [&str; 5] = ["organization", "risk", "credential", "session", "token"];
 
-/// Runs a case in a flow of its own; whether it could be.
-fn run(cli: &Cli, slug: &str, number: usize, case: &Value) -> Option<Result<(), String>> {
+/// Runs a case in a flow of its own; whether it could be, and what it sent itself.
+fn run(
+    cli: &Cli,
+    slug: &str,
+    number: usize,
+    case: &Value,
+    api: &ThirdParty,
+) -> Option<Result<Option<Message>, String>> {
     let steps = match case.get("steps") {
         Some(steps) => steps.as_array().unwrap().clone(),
         None => vec![case.clone()],
@@ -118,16 +176,12 @@ fn run(cli: &Cli, slug: &str, number: usize, case: &Value) -> Option<Result<(), 
         (None, None) => true,
         _ => false,
     };
-    let config = case.get("config").cloned().unwrap_or_else(|| json!({}));
-    // What shares a counter with other flows has no flow of its own, and nobody is there to be asked.
-    if ["secrets", "http"].iter().any(|key| case.get(key).is_some())
-        || config["scope"] == "tenant"
-        || config["mode"] == "sync"
-        || !sendable(&steps[0])
-        || is_on_an_edge(case, &config)
-    {
+    let mut config = case.get("config").cloned().unwrap_or_else(|| json!({}));
+    // What shares a counter with other flows has no flow of its own.
+    if config["scope"] == "tenant" || !sendable(&steps[0]) || is_on_an_edge(case, &config) {
         return None;
     }
+    let message = answered(cli, number, case, &mut config, api)?;
     let trigger = case["trigger"].as_str().unwrap();
     let flow = format!("{slug}-{number}");
     let config = config.to_string();
@@ -167,33 +221,40 @@ fn run(cli: &Cli, slug: &str, number: usize, case: &Value) -> Option<Result<(), 
             return Some(Err(format!("{slug}: {}: expected {expected}, got {result}", case["name"])));
         }
     }
-    Some(Ok(()))
+    Some(Ok(message))
 }
 
 /// The data files of all templates, through a real control plane and a real executor.
 #[test]
 fn the_cases_pass_through_the_real_executor() {
-    let cluster = Cluster::start(&[String::new()]);
+    let api = ThirdParty::start(&json!({}), "yes");
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(&[api.settings(folder.path(), &["127.0.0.1/32", "::1/128"])]);
     let cli = cluster.cli(0);
     for origin in ["https://example.com", "https://app.example.com"] {
         cli.run(&["tenant", "redirect-origins", "add", origin, "--tenant", TENANT]);
     }
+    let api = &api;
     let ran = std::thread::scope(|scope| {
         let run_all = |slug: &'static str| {
             let cli = cluster.cli(0);
             let all = cases(slug);
-            let results: Vec<_> = all.iter().enumerate().filter_map(|(n, case)| run(&cli, slug, n, case)).collect();
-            let wrong: Vec<String> = results.iter().filter_map(|result| result.clone().err()).collect();
-            (slug, all.len(), results.len(), wrong)
+            let results = all.iter().enumerate().filter_map(|(n, case)| run(&cli, slug, n, case, api));
+            let (sent, wrong): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
+            let sent: Vec<Option<Message>> = sent.into_iter().filter_map(Result::ok).collect();
+            let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
+            (slug, all.len(), sent, wrong)
         };
         let runs = TEMPLATES.map(|(slug, _)| scope.spawn(move || run_all(slug)));
         runs.map(|run| run.join().unwrap())
     });
-    for ((slug, all, count, wrong), (_, least)) in ran.iter().zip(TEMPLATES) {
-        println!("{slug}: {count} of {all} cases");
+    for ((slug, all, passed, wrong), (_, least)) in ran.iter().zip(TEMPLATES) {
+        println!("{slug}: {} of {all} cases", passed.len());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        assert!(*count >= least, "{slug}: {count} cases ran");
+        assert!(passed.len() >= least, "{slug}: {} cases ran", passed.len());
     }
+    let messages: Vec<Message> = ran.iter().flat_map(|(_, _, sent, _)| sent.iter().flatten().cloned()).collect();
+    signatures_fit(api, &messages);
 }
 
 /// Two executors count together through Redis: what passes is the limit, to within one in a hundred.

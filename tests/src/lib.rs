@@ -14,6 +14,7 @@ pub mod meddler;
 pub mod receiver;
 pub mod redis;
 pub mod refusal;
+pub mod signatures;
 pub mod third_party;
 pub mod trail;
 pub mod world;

@@ -11,7 +11,7 @@ use rustls::{
 };
 use serde_json::Value;
 use std::{
-    convert::Infallible,
+    future, io,
     net::Ipv4Addr,
     path::Path,
     sync::{
@@ -32,6 +32,13 @@ pub const HOST: &str = "localhost";
 
 /// A request whose path begins with this is answered once two of them are here: who asks one after the other gets a 408.
 pub const TOGETHER: &str = "/together/";
+
+/// A request whose path begins with this is answered with the status that follows: `/status/503/any`.
+pub const STATUS: &str = "/status/";
+/// A request whose path begins with this is never answered.
+pub const SILENCE: &str = "/silence/";
+/// A request whose path begins with this is hung up on.
+pub const HANG_UP: &str = "/hang-up/";
 
 /// How long the first of two waits for the second: less than a run may take.
 const RENDEZVOUS: Duration = Duration::from_secs(3);
@@ -178,7 +185,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Arc<Seen>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, seen: Arc<Seen>) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let headers = head
@@ -187,15 +194,27 @@ async fn respond(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let target = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let together = target.starts_with(TOGETHER);
+    let told =
+        target.strip_prefix(STATUS).and_then(|rest| rest.split('/').next()).map(|status| status.parse().unwrap());
+    let (silent, hangs_up) = (target.starts_with(SILENCE), target.starts_with(HANG_UP));
     let asked = Asked { target, headers: headers.collect(), body: String::from_utf8_lossy(&body).into_owned() };
     seen.asked.lock().unwrap().push(asked);
+    if silent {
+        return future::pending().await;
+    }
+    if hangs_up {
+        return Err(io::Error::other("hung up on, as it is meant"));
+    }
     let alone = together && !meets_another(&seen).await;
-    let response = Response::builder()
-        .status(if alone { 408 } else { 200 })
-        .header("content-type", "application/json")
-        .header("x-answer", &seen.header)
-        .body(Full::from(seen.answer.clone()));
-    Ok(response.unwrap())
+    let status: u16 = told.unwrap_or(if alone { 408 } else { 200 });
+    let mut response =
+        Response::builder().status(status).header("content-type", "application/json").header("x-answer", &seen.header);
+    if (300..400).contains(&status) {
+        response = response.header("location", "/elsewhere");
+    }
+    // A 204 has no body.
+    let body = if status == 204 { Full::default() } else { Full::from(seen.answer.clone()) };
+    Ok(response.body(body).unwrap())
 }
 
 /// Whether another request was here at the same time. One that was given up meanwhile is none.

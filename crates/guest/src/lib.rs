@@ -15,7 +15,8 @@
 //! | `sluice_alloc(len) -> ptr` | a zeroed buffer for the host to write to |
 //! | `sluice_free(ptr, len)` | wipes and gives it back |
 //! | `sluice_input() -> ptr` | the static buffer for inputs of up to `INPUT_AREA` bytes |
-//! | `sluice_load(ptr, len) -> report` | evaluates modules and keeps `execute` ([`modules`]) |
+//! | `sluice_compile_modules(ptr, len) -> report` | compiles modules ([`modules`]); in a guest that is thrown away |
+//! | `sluice_load(ptr, len) -> report` | evaluates what that made and keeps `execute` ([`modules`]) |
 //! | `sluice_unload()` | drops what was loaded; for the base image, whose dummy Action must not stay |
 //! | `sluice_seal()` | gives what follows a place of its own in memory; in the base image |
 //! | `sluice_collect(always)` | collects garbage where that can be worth it, and wipes what is free, before a snapshot |
@@ -140,10 +141,21 @@ pub extern "C" fn sluice_input() -> *mut u8 {
     run::input_area()
 }
 
-/// Evaluates modules and keeps the entry's `execute`.
+/// Compiles modules for another guest of the same engine.
 ///
 /// # Safety
 /// `ptr` and `len` are a buffer of [`sluice_alloc`] laid out as [`modules`] says; it stays until the call returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sluice_compile_modules(ptr: *const u8, len: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    modules::compile(unsafe { core::slice::from_raw_parts(ptr, len) })
+}
+
+/// Evaluates compiled modules and keeps the entry's `execute`.
+///
+/// # Safety
+/// `ptr` and `len` are a buffer of [`sluice_alloc`] holding what [`sluice_compile_modules`] reported; it stays until the call
+/// returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sluice_load(ptr: *const u8, len: usize) -> u64 {
     // SAFETY: the caller's promise.

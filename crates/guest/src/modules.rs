@@ -1,7 +1,11 @@
 //! Loads a bundle: ES modules that import each other by exact path.
 //!
+//! One guest compiles them and is thrown away, another evaluates what that made: what a parser leaves behind is not in the
+//! snapshot, and neither are the modules' texts, of which every function would keep its own part.
+//!
 //! The host writes, in little endian: u32 the entry's index; u32 the number of modules; then for each its path and its code,
-//! both as u32 length, bytes, and a zero byte that the length does not count (the engine's parser needs it).
+//! both as u32 length, bytes, and a zero byte that the length does not count (the engine's parser needs it). What was compiled
+//! is laid out in the same way, the entry first, with bytecode for code; a module that nothing imports is not in it.
 
 use crate::js::{Thrown, Value, context};
 use crate::promise::{self, Settled};
@@ -16,16 +20,43 @@ use rquickjs_sys as q;
 
 struct Module {
     path: &'static CStr,
+    /// Text or bytecode, with a zero byte behind it.
     code: &'static [u8],
 }
 
-struct Table(UnsafeCell<Vec<Module>>);
+struct Table {
+    modules: UnsafeCell<Vec<Module>>,
+    /// The modules that were compiled from text, by path; nothing else is noted.
+    compiled: UnsafeCell<Option<Vec<(&'static CStr, Value)>>>,
+}
 
 // SAFETY: the module has one thread.
 unsafe impl Sync for Table {}
 
-/// The modules of the bundle that is being loaded; empty at any other time, so that nothing can be imported in a run.
-static TABLE: Table = Table(UnsafeCell::new(Vec::new()));
+/// The modules of the bundle that is being compiled or loaded; empty at any other time, so that nothing can be imported in a run.
+static TABLE: Table = Table { modules: UnsafeCell::new(Vec::new()), compiled: UnsafeCell::new(None) };
+
+impl Table {
+    /// Fills it from what the host wrote, for one call with the index of the entry.
+    fn with(&self, bundle: &[u8], call: impl FnOnce(usize) -> u64) -> u64 {
+        // SAFETY: the buffer outlives this call, and the table is emptied before it returns. One thread; the engine reads the table
+        // only in the call.
+        unsafe {
+            let (entry, modules) = parse(core::mem::transmute::<&[u8], &'static [u8]>(bundle));
+            *self.modules.get() = modules;
+            let report = call(entry);
+            *self.modules.get() = Vec::new();
+            report
+        }
+    }
+
+    /// A module by its index.
+    fn module(&self, index: usize) -> &Module {
+        // SAFETY: one thread, and the table stays as it is while the engine has it.
+        let Some(module) = unsafe { &*self.modules.get() }.get(index) else { core::arch::wasm32::unreachable() };
+        module
+    }
+}
 
 /// Makes imports come from the table.
 ///
@@ -36,18 +67,57 @@ pub(crate) unsafe fn install(runtime: *mut JSRuntime) {
     unsafe { q::JS_SetModuleLoaderFunc(runtime, Some(normalize), Some(load_module), core::ptr::null_mut()) }
 }
 
-/// Evaluates the bundle and keeps the entry's `execute`.
-pub(crate) fn load(bundle: &[u8]) -> u64 {
+/// Compiles the entry and what it imports. The answer is for [`load`], of another guest.
+pub(crate) fn compile(bundle: &[u8]) -> u64 {
+    State::get().enter();
+    TABLE.with(bundle, |entry| {
+        // SAFETY: one thread; the engine's calls of the loader only add to it.
+        let compiled = unsafe {
+            *TABLE.compiled.get() = Some(Vec::new());
+            let parsed = parsed(TABLE.module(entry));
+            let compiled = (*TABLE.compiled.get()).take().unwrap_or_default();
+            parsed.map(|_| compiled)
+        };
+        match compiled.and_then(|compiled| packed(TABLE.module(entry).path, &compiled)) {
+            Ok(packed) => report(wire::STATUS_OK, packed),
+            Err(Thrown) => thrown(&Value::exception()),
+        }
+    })
+}
+
+/// Lays compiled modules out as bytecode, the entry first.
+fn packed(entry: &CStr, compiled: &[(&'static CStr, Value)]) -> Result<Vec<u8>, Thrown> {
+    let mut out = Vec::new();
+    let number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
+    number(&mut out, 0);
+    number(&mut out, compiled.len());
+    let (entries, others): (Vec<_>, Vec<_>) = compiled.iter().partition(|(path, _)| *path == entry);
+    for (path, module) in entries.into_iter().chain(others) {
+        number(&mut out, path.count_bytes());
+        out.extend_from_slice(path.to_bytes_with_nul());
+        let flags = (q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE) as c_int;
+        let mut size = 0;
+        // SAFETY: what is written is copied before it is freed.
+        unsafe {
+            let written = q::JS_WriteObject(context(), &mut size, module.raw(), flags);
+            if written.is_null() {
+                return Err(Thrown);
+            }
+            number(&mut out, size as usize);
+            out.extend_from_slice(core::slice::from_raw_parts(written, size as usize));
+            q::js_free(context(), written.cast());
+        }
+        out.push(0);
+    }
+    Ok(out)
+}
+
+/// Evaluates what [`compile`] made and keeps the entry's `execute`.
+pub(crate) fn load(compiled: &[u8]) -> u64 {
     let state = State::get();
     state.enter();
     state.log_open.set(true);
-    // SAFETY: the buffer outlives this call, and the table is emptied before it returns.
-    let (entry, modules) = unsafe { parse(core::mem::transmute::<&[u8], &'static [u8]>(bundle)) };
-    // SAFETY: one thread; the engine reads the table only in the calls below.
-    unsafe { *TABLE.0.get() = modules };
-    let report = evaluate(entry);
-    // SAFETY: as above.
-    unsafe { *TABLE.0.get() = Vec::new() };
+    let report = TABLE.with(compiled, evaluate);
     promise::report_rejections();
     report
 }
@@ -79,9 +149,11 @@ fn evaluate(entry: usize) -> u64 {
     // SAFETY: plain calls. Evaluating takes the reference of the compiled module over; the engine's own list of loaded
     // modules keeps the module alive, so its address stays good.
     unsafe {
-        let Some(module) = (&*TABLE.0.get()).get(entry) else { core::arch::wasm32::unreachable() };
-        let Ok(compiled) = compile(module) else { return thrown(&Value::exception()) };
+        let Ok(compiled) = read(TABLE.module(entry)) else { return thrown(&Value::exception()) };
         let definition = compiled.address().cast::<JSModuleDef>();
+        if q::JS_ResolveModule(context(), compiled.raw()) < 0 {
+            return thrown(&Value::exception());
+        }
         let Ok(evaluated) = Value::take(q::JS_EvalFunction(context(), compiled.into_raw())) else {
             return thrown(&Value::exception());
         };
@@ -103,11 +175,29 @@ fn evaluate(entry: usize) -> u64 {
     }
 }
 
-fn compile(module: &Module) -> Result<Value, Thrown> {
+/// Parses a module and what it imports, and notes each of them.
+fn parsed(module: &Module) -> Result<*mut JSModuleDef, Thrown> {
     let [code @ .., 0] = module.code else { core::arch::wasm32::unreachable() };
     let flags = (q::JS_EVAL_TYPE_MODULE | q::JS_EVAL_FLAG_COMPILE_ONLY) as c_int;
-    // SAFETY: the code is followed by a zero byte, as the parser needs it.
-    unsafe { Value::take(q::JS_Eval(context(), code.as_ptr().cast(), code.len() as _, module.path.as_ptr(), flags)) }
+    // SAFETY: the code is followed by a zero byte, as the parser needs it. One thread.
+    unsafe {
+        let (text, len) = (code.as_ptr().cast(), code.len() as _);
+        let compiled = Value::take(q::JS_Eval(context(), text, len, module.path.as_ptr(), flags))?;
+        let definition = compiled.address().cast();
+        if let Some(noted) = &mut *TABLE.compiled.get() {
+            noted.push((module.path, compiled));
+        }
+        Ok(definition)
+    }
+}
+
+/// Reads a module's bytecode. The engine's own list of modules keeps it alive, so its address stays good.
+fn read(module: &Module) -> Result<Value, Thrown> {
+    let [code @ .., 0] = module.code else { core::arch::wasm32::unreachable() };
+    // SAFETY: reading copies. A guest of the same engine wrote the bytes.
+    unsafe {
+        Value::take(q::JS_ReadObject(context(), code.as_ptr(), code.len() as _, q::JS_READ_OBJ_BYTECODE as c_int))
+    }
 }
 
 /// The compiler has already written exact paths.
@@ -122,19 +212,17 @@ unsafe extern "C" fn normalize(
 }
 
 unsafe extern "C" fn load_module(context: *mut JSContext, name: *const c_char, _: *mut c_void) -> *mut JSModuleDef {
-    // SAFETY: the engine gives a string that lives for the call. The reference of the compiled module is given up, as the
-    // engine's list of modules holds another.
+    // SAFETY: the engine gives a string that lives for the call. One thread.
     unsafe {
         let path = CStr::from_ptr(name);
-        match (*TABLE.0.get()).iter().find(|module| module.path == path) {
-            Some(module) => match compile(module) {
-                Ok(compiled) => compiled.address().cast(),
-                Err(Thrown) => core::ptr::null_mut(),
-            },
-            None => {
-                q::JS_ThrowReferenceError(context, c"cannot import '%s': no such module in the bundle".as_ptr(), name);
-                core::ptr::null_mut()
-            }
-        }
+        let Some(module) = (*TABLE.modules.get()).iter().find(|module| module.path == path) else {
+            q::JS_ThrowReferenceError(context, c"cannot import '%s': no such module in the bundle".as_ptr(), name);
+            return core::ptr::null_mut();
+        };
+        let definition = match (*TABLE.compiled.get()).is_some() {
+            true => parsed(module),
+            false => read(module).map(|read| read.address().cast()),
+        };
+        definition.unwrap_or(core::ptr::null_mut())
     }
 }

@@ -191,8 +191,8 @@ fn build(engine: &wasmtime::Engine, facts: &Facts, scripts: Scripts) -> Result<I
     Ok(Image { base_hash: blake3::hash(&picture).into(), input_area, memory, code })
 }
 
-/// The scripts of the web's APIs, compiled.
-async fn compiled(plain: &Ready, scripts: Scripts) -> Result<Vec<Vec<u8>>, EngineError> {
+/// The scripts of the web's APIs, and the Action of [`WARM_UP`], compiled.
+async fn compiled(plain: &Ready, scripts: Scripts) -> Result<(Vec<Vec<u8>>, Vec<u8>), EngineError> {
     let mut guest = idle(plain).await?;
     guest.init("").await?;
     let mut compiled = Vec::with_capacity(scripts.len());
@@ -201,19 +201,22 @@ async fn compiled(plain: &Ready, scripts: Scripts) -> Result<Vec<Vec<u8>>, Engin
         fine(&guest, answer, name)?;
         compiled.push(guest.bytes(answer).unwrap_or_default().to_vec());
     }
-    Ok(compiled)
+    let path = WARM_UP_PATH.to_owned();
+    let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
+    let modules = modules::packed(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
+    let answer = guest.compile_modules(&modules).await?;
+    fine(&guest, answer, WARM_UP_PATH)?;
+    let warm_up = guest.bytes(answer).unwrap_or_default().to_vec();
+    Ok((compiled, warm_up))
 }
 
 /// The memory of an engine that is initialised and idle, and where its input buffer is.
 async fn initialise(plain: &Ready, stack_top: usize, scripts: Scripts) -> Result<(Vec<u8>, u32), EngineError> {
-    let compiled = compiled(plain, scripts).await?;
+    let (compiled, warm_up) = compiled(plain, scripts).await?;
     let mut guest = idle(plain).await?;
     guest.init(KEYS).await?;
     let input_area = guest.input_area().await?;
-    let path = WARM_UP_PATH.to_owned();
-    let module = BundleModule { path: path.clone(), code: WARM_UP.into(), source_map: String::new() };
-    let modules = modules::packed(&Bundle::new(path, vec![module])).map_err(|e| EngineError::WarmUp(e.message))?;
-    let answer = guest.load(&modules).await?;
+    let answer = guest.load(&warm_up).await?;
     fine(&guest, answer, WARM_UP_PATH)?;
     guest.unload().await?;
     guest.collect_all().await?;

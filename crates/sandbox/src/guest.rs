@@ -237,6 +237,7 @@ pub(crate) struct Exports {
     alloc: ModuleExport,
     free: ModuleExport,
     input: ModuleExport,
+    compile_modules: ModuleExport,
     load: ModuleExport,
     unload: ModuleExport,
     seal: ModuleExport,
@@ -258,6 +259,7 @@ impl Exports {
             alloc: find("sluice_alloc")?,
             free: find("sluice_free")?,
             input: find("sluice_input")?,
+            compile_modules: find("sluice_compile_modules")?,
             load: find("sluice_load")?,
             unload: find("sluice_unload")?,
             seal: find("sluice_seal")?,
@@ -409,7 +411,13 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Evaluates modules, laid out as the guest reads them.
+    /// Compiles modules, laid out as the guest reads them, in a guest that is thrown away.
+    pub(crate) async fn compile_modules(&mut self, modules: &[u8]) -> wasmtime::Result<Answer> {
+        let (at, len) = self.put(modules).await?;
+        Ok(Answer::new(self.call(&self.exports.compile_modules, (at, len)).await?))
+    }
+
+    /// Evaluates modules that were compiled.
     pub(crate) async fn load(&mut self, modules: &[u8]) -> wasmtime::Result<Answer> {
         let (at, len) = self.put(modules).await?;
         let report: u64 = self.call(&self.exports.load, (at, len)).await?;

@@ -263,6 +263,19 @@ fn memory_limit() -> Failure {
     Failure::new(FailureReason::MemoryLimit, format!("asked for more than {} MiB of memory", MEMORY_BYTES >> 20))
 }
 
+/// Compiles modules, in a guest that then ends: what parsing leaves behind is in nobody's snapshot.
+async fn compile(base: &Base, modules: &[u8], judge: &Judge<'_>, meter: Arc<Meter>) -> Result<Vec<u8>, Failure> {
+    let guest = Guest::new(&base.evaluating, meter, World::Frozen, Arc::new(NoPorts)).await;
+    let mut guest = guest.map_err(|error| judge.trap(false, &error))?;
+    let answer = guest.compile_modules(modules).await;
+    let denied = guest.state().met_memory_limit();
+    let answer = answer.map_err(|error| judge.trap(denied, &error))?;
+    if answer.status != wire::STATUS_OK || judge.meter.stopped().is_some() {
+        return Err(judge.failure(&guest, answer, denied));
+    }
+    Ok(guest.bytes(answer).unwrap_or_default().to_vec())
+}
+
 /// Evaluates a top level and takes its snapshot.
 async fn evaluate(
     base: Arc<Base>,
@@ -272,12 +285,13 @@ async fn evaluate(
     permit: OwnedSemaphorePermit,
 ) -> Result<Snapshot, Failure> {
     let judge = Judge { limits: PUBLISH_LIMITS, meter: &meter, places: &places };
+    let compiled = compile(&base, &modules, &judge, meter.clone()).await?;
     let mut guest = match Guest::new(&base.evaluating, meter.clone(), World::Frozen, Arc::new(NoPorts)).await {
         Ok(guest) => guest,
         Err(error) => return Err(judge.trap(false, &error)),
     };
     let loaded = async {
-        let answer = guest.load(&modules).await?;
+        let answer = guest.load(&compiled).await?;
         if answer.status == wire::STATUS_OK {
             guest.collect().await?;
         }

@@ -34,6 +34,38 @@ async fn modules_import_each_other_by_exact_path() {
 }
 
 #[tokio::test]
+async fn modules_that_import_each_other_are_loaded_once() {
+    let bundle = bundle_of(&[
+        ("src/index.ts", "import { both } from 'src/b.ts'; export const a = 1; export const execute = () => both();"),
+        (
+            "src/b.ts",
+            "import { a } from 'src/index.ts'; export const both = () => ({ kind: a === 1 ? 'continue' : 'block' });",
+        ),
+        ("src/unused.ts", "this is no JavaScript"),
+    ]);
+    let snapshot = Arc::new(ENGINE.snapshot(&bundle).await.unwrap());
+    let report = ENGINE.run(&snapshot, request(&json!({}))).await;
+    assert_eq!(report.outcome.unwrap().kind().as_str(), "continue");
+}
+
+/// It would be in every snapshot, once for each function around it, and be copied for each run.
+#[tokio::test]
+async fn the_text_of_a_function_is_not_kept() {
+    let code = |filler: &str| {
+        let code = format!(
+            "export function execute() {{ /* {filler} */ return {{ kind: 'continue', annotations: {{ text: String(execute) }} }} }}"
+        );
+        bundle_of(&[("src/index.ts", code.as_str())])
+    };
+    let short = Arc::new(ENGINE.snapshot(&code("")).await.unwrap());
+    let long = ENGINE.snapshot(&code(&"filler ".repeat(10_000))).await.unwrap();
+    assert!(long.memory_bytes() < short.memory_bytes() + 1024, "{} {}", long.memory_bytes(), short.memory_bytes());
+    let outcome = ENGINE.run(&short, request(&json!({}))).await.outcome.unwrap();
+    let text = json!("function execute() {\n    [native code]\n}");
+    assert_eq!(outcome.annotations["text"], text);
+}
+
+#[tokio::test]
 async fn errors_name_the_module_that_they_are_in() {
     let bundle = bundle_of(&[
         (

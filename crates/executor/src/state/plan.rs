@@ -22,9 +22,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct VersionInfo {
     limits: Limits,
-    grants: Arc<Grants>,
-    outcomes: Option<Arc<[OutcomeKind]>>,
-    schema: Option<Object>,
+    pub(crate) declared: Arc<Declared>,
     /// The digest of its content.
     pub(crate) digest: String,
     /// Never to be run again.
@@ -33,6 +31,31 @@ pub(crate) struct VersionInfo {
     is_template: bool,
     /// Its module, shared by all versions of the same bundle.
     pub(crate) module: Arc<Module>,
+}
+
+/// What a version declares. Tenants that have the same version share it: ten thousand of them attach one template.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    grants: Arc<Grants>,
+    outcomes: Option<Arc<[OutcomeKind]>>,
+    schema: Option<Object>,
+}
+
+impl Declared {
+    fn new(version: &VersionUpsert) -> Declared {
+        Declared {
+            grants: Arc::new(version.grants.clone()),
+            outcomes: version.outcomes.as_deref().map(Arc::from),
+            schema: version.schema.clone(),
+        }
+    }
+
+    /// A digest is what the control plane says; what is shared is compared.
+    fn is_of(&self, version: &VersionUpsert) -> bool {
+        *self.grants == version.grants
+            && self.outcomes.as_deref() == version.outcomes.as_deref()
+            && self.schema == version.schema
+    }
 }
 
 /// A flow revision, ready to run.
@@ -108,30 +131,42 @@ impl Plan {
 
 type BreakerKey = (Slug, AttachmentId, Version);
 
-/// Makes plans. It keeps the circuit breakers, so that a new revision does not forget which attachment fails.
+/// Makes plans. It keeps the circuit breakers, so that a new revision does not forget which attachment fails, and knows what versions
+/// declare, so that it is in memory once.
 #[derive(Debug)]
 pub(crate) struct Planner {
     modules: Modules,
     breakers: Mutex<HashMap<BreakerKey, Weak<Breaker>>>,
+    /// By the digest of the version's content.
+    declared: Mutex<HashMap<String, Weak<Declared>>>,
 }
 
 impl Planner {
     pub(crate) fn new(modules: Modules) -> Planner {
-        Planner { modules, breakers: Mutex::default() }
+        Planner { modules, breakers: Mutex::default(), declared: Mutex::default() }
     }
 
     /// What attachments need to know of a version.
     pub(crate) fn version(&self, version: &VersionUpsert) -> VersionInfo {
         VersionInfo {
             limits: version.limits,
-            grants: Arc::new(version.grants.clone()),
-            outcomes: version.outcomes.as_deref().map(Arc::from),
-            schema: version.schema.clone(),
+            declared: self.declared(version),
             digest: version.digest.clone(),
             is_revoked: version.revoked,
             is_template: version.template,
             module: self.modules.module(&version.bundle_digest),
         }
+    }
+
+    fn declared(&self, version: &VersionUpsert) -> Arc<Declared> {
+        let mut known = self.declared.lock();
+        let shared = known.get(&version.digest).and_then(Weak::upgrade);
+        if let Some(shared) = shared.filter(|shared| shared.is_of(version)) {
+            return shared;
+        }
+        let declared = Arc::new(Declared::new(version));
+        known.insert(version.digest.clone(), Arc::downgrade(&declared));
+        declared
     }
 
     /// Looks everything up that a revision names.
@@ -163,7 +198,8 @@ impl Planner {
                     ));
                 };
                 let wall_ms = attachment.wall_ms.map_or(version.limits.wall_ms, |own| own.min(version.limits.wall_ms));
-                let config = match &version.schema {
+                let Declared { grants, outcomes, schema } = &*version.declared;
+                let config = match schema {
                     Some(schema) => schema::fill_defaults(schema, attachment.config.clone()),
                     None => attachment.config.clone(),
                 };
@@ -176,12 +212,12 @@ impl Planner {
                     is_template: version.is_template,
                     position,
                     enabled: attachment.enabled,
-                    granted: Granted::of(&revision, attachment, &version.grants, &config),
+                    granted: Granted::of(&revision, attachment, grants, &config),
                     config,
                     on_error: attachment.on_error,
                     on_unavailable: attachment.on_unavailable,
                     limits: Limits { wall_ms, ..version.limits },
-                    outcomes: version.outcomes.clone(),
+                    outcomes: outcomes.clone(),
                     module: Arc::clone(&version.module),
                     breaker: self.breaker((revision.tenant.clone(), attachment.id.clone(), attachment.version.clone())),
                 });
@@ -224,8 +260,9 @@ impl Planner {
         state.modules().for_each(|(_, module)| self.modules.comes_when_asked(module));
     }
 
-    /// Forgets the breakers of attachments that no revision has any more.
+    /// Forgets the breakers of attachments that no revision has any more, and what no version declares.
     pub(crate) fn sweep(&self) {
+        self.declared.lock().retain(|_, declared| declared.strong_count() > 0);
         self.breakers.lock().retain(|_, breaker| breaker.strong_count() > 0);
     }
 }

@@ -412,3 +412,61 @@ fn a_secret_that_is_set_anew_is_read_by_the_next_run_of_any_revision() {
         assert!(refused.reason.starts_with(says) && !refused.reason.contains("s3cr3t"), "{}", refused.reason);
     }
 }
+
+/// A tenant that attaches a template of this schema.
+fn attaches(name: &str, schema: &serde_json::Map<String, serde_json::Value>) -> [Resource; 3] {
+    let Resource::Version(version) = version(name, "1.0.0") else { unreachable!() };
+    let config_schema = Some(sluice_api::convert::json::to_struct(schema.clone()));
+    [
+        tenant(name),
+        Resource::Version(wire::VersionState { config_schema, template: true, ..version }),
+        flow(name, 1, "1.0.0", true),
+    ]
+}
+
+fn schema(title: &str) -> serde_json::Map<String, serde_json::Value> {
+    let schema = serde_json::json!({"type": "object", "title": title, "properties": {"limit": {"type": "integer", "default": 5}}});
+    schema.as_object().unwrap().clone()
+}
+
+#[test]
+fn tenants_share_what_one_version_declares_and_nothing_else() {
+    let (planner, _folder) = planner();
+    let resources = [attaches("one", &schema("t")), attaches("two", &schema("t")), attaches("odd", &schema("another"))];
+    let state = apply(&State::default(), &planner, part(1, true, resources.into_iter().flatten().collect())).unwrap();
+    let declared = |tenant: &str| {
+        let (.., version) = state.versions().find(|(known, ..)| known.as_str() == tenant).unwrap();
+        Arc::clone(&version.declared)
+    };
+    assert!(Arc::ptr_eq(&declared("one"), &declared("two")));
+    assert!(!Arc::ptr_eq(&declared("one"), &declared("odd")), "the same digest is not the same schema");
+    let config = |tenant: &str| match state.tenant(&slug(tenant)).unwrap().revision(&slug("login"), 0) {
+        Found::Revision(revision) => revision.plan.attachments().next().unwrap().config.clone(),
+        _ => panic!("{tenant} has a flow"),
+    };
+    assert_eq!(config("one")["limit"], 5);
+}
+
+/// What ten thousand tenants that attach one template cost an executor's memory. Not asserted: printed.
+#[test]
+#[ignore = "a measurement"]
+fn ten_thousand_tenants_attach_a_template() {
+    const TENANTS: usize = 10_000;
+    let text = include_str!("../../../templates/released/webhook-emit/1.0.0/schema.json");
+    let schema: serde_json::Map<_, _> = serde_json::from_str(text).unwrap();
+    let (planner, _folder) = planner();
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    let mut state = apply(&State::default(), &planner, part(1, true, Vec::new())).unwrap();
+    let before = resident();
+    for (n, cursor) in (0..TENANTS).step_by(100).zip(2..) {
+        let some = (n..n + 100).flat_map(|n| attaches(&format!("tenant-{n}"), &schema)).collect();
+        state = apply(&state, &planner, part(cursor, false, some)).unwrap();
+    }
+    let grown = resident() - before;
+    assert_eq!(state.counts(), (TENANTS as u64, TENANTS as u64));
+    println!("{TENANTS} tenants: {:.1} MiB, {:.2} KiB each", grown / 1024.0, grown / TENANTS as f64);
+}

@@ -18,6 +18,8 @@ const NAT64 = [0x64, 0xff9b, 0, 0, 0, 0] // 64:ff9b::/96, RFC 6052
  * the IPv4 address that they carry.
  */
 export function parseAddress(text: string): Address | null {
+  const v4 = parseV4(text)
+  if (v4 !== null) return v4
   let host = text.trim()
   if (host.length > MAX_TYPED) return null
   if (host.startsWith('[')) {
@@ -59,7 +61,7 @@ export function inCidr(address: Address, { groups, bits }: Cidr): boolean {
 
 /** Whether an address is in one of the prefixes. One that is malformed holds no address. */
 export function inCidrs(address: Address, cidrs: string[]): boolean {
-  return cidrs.some((text) => {
+  return cidrs.length > 0 && cidrs.some((text) => {
     const cidr = parseCidr(text)
     return cidr !== null && inCidr(address, cidr)
   })
@@ -68,12 +70,16 @@ export function inCidrs(address: Address, cidrs: string[]): boolean {
 /** The prefix that an address is counted under, such as `2001:db8::/64`. */
 export function prefixOf(address: Address, ipv4Bits: number, ipv6Bits: number): string {
   const bits = address.length === 2 ? ipv4Bits : ipv6Bits
-  return `${formatAddress(address.map((group, i) => group & mask(bits - 16 * i)))}/${bits}`
+  return `${formatAddress(bits === address.length * 16 ? address : address.map((group, i) => group & mask(bits - 16 * i)))}/${bits}`
 }
 
 /** An address as RFC 5952 writes it: lower case, and `::` for the first of the longest runs of two zeros or more. */
 export function formatAddress(address: Address): string {
-  if (address.length === 2) return address.map((group) => `${group >> 8}.${group & 255}`).join('.')
+  if (address.length === 2) {
+    const high = address[0]
+    const low = address[1]
+    return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
+  }
   let start = -1
   let length = 1
   for (let i = 0; i < 8; i++) {
@@ -107,13 +113,22 @@ function withoutZone(text: string): string {
 
 /** Four decimal numbers, none with a leading zero, which some would read as octal. */
 function parseV4(text: string): Address | null {
-  const parts = text.split('.')
-  if (parts.length !== 4) return null
-  const bytes = parts.map(Number)
-  for (let i = 0; i < 4; i++) {
-    if (!(bytes[i] >= 0 && bytes[i] <= 255) || String(bytes[i]) !== parts[i]) return null
+  if (text.length > 15) return null
+  const bytes = []
+  let byte = -1
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code === 46 && byte >= 0) {
+      bytes.push(byte)
+      byte = -1
+    } else if (code >= 48 && code <= 57 && byte !== 0) {
+      byte = byte < 0 ? code - 48 : byte * 10 + code - 48
+      if (byte > 255) return null
+    } else {
+      return null
+    }
   }
-  return [(bytes[0] << 8) | bytes[1], (bytes[2] << 8) | bytes[3]]
+  return bytes.length === 3 && byte >= 0 ? [(bytes[0] << 8) | bytes[1], (bytes[2] << 8) | byte] : null
 }
 
 /** Eight groups, of which one run of zeros may be `::` and the last two an IPv4 address. */

@@ -1,6 +1,8 @@
 // Domains by UTS #46: non-transitional ToASCII with UseSTD3ASCIIRules and VerifyDnsLength, hyphens not checked. The URL standard's
 // "domain to ASCII" is the same with both flags off, so what they ask for is checked here.
 
+/** What most domains are: as `toDomain` gives it already, unless it is too long or has A-labels. */
+const PLAIN_DOMAIN = /^(?:[a-z0-9-]{1,63}\.)+[a-z]{2,63}$/
 /** Letters, digits and hyphens, in labels of 1 to 63: what STD3 and the DNS leave of a domain in lower case. */
 const LDH_DOMAIN = /^[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*$/
 /** ASCII that STD3 does not take. A URL would read some of it as the end of its host, and drop tabs and line feeds. */
@@ -18,6 +20,7 @@ const NORMALISED = /^[a-z0-9.*,-]*$/
 
 /** A domain as A-labels in lower case, without a trailing dot. Null for what is no domain, an IP address among it. */
 export function toDomain(text: string): string | null {
+  if (text.length <= MAX_LENGTH && PLAIN_DOMAIN.test(text) && !text.includes('xn--')) return text
   let domain = text.trim()
   if (domain.length > MAX_TYPED) return null
   if (domain !== '' && DOTS.includes(domain[domain.length - 1])) domain = domain.slice(0, -1)
@@ -42,7 +45,12 @@ export function domainOf(address: string): string | null {
  * with `subdomains`, x.com is these too.
  */
 export function matchesDomain(domain: string, entries: string[], subdomains: boolean): boolean {
-  const list = isNormalised(entries) ? entries : entries.map((entry) => toEntry(entry).entry)
+  if (isListed(domain, entries, subdomains)) return true
+  // Those of a config that was never checked may be as they were typed.
+  return !isNormalised(entries) && isListed(domain, entries.map((entry) => toEntry(entry).entry), subdomains)
+}
+
+function isListed(domain: string, list: (string | undefined)[], subdomains: boolean): boolean {
   if (list.includes(domain)) return true
   for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1)) {
     if (list.includes(`*${domain.slice(dot)}`)) return true
@@ -51,7 +59,7 @@ export function matchesDomain(domain: string, entries: string[], subdomains: boo
   return false
 }
 
-/** Whether entries are as `toEntry` writes them. Those of a config that was never checked may be as they were typed. */
+/** Whether entries are as `toEntry` writes them. */
 function isNormalised(entries: string[]): boolean {
   const joined = `${entries.join()},`
   return NORMALISED.test(joined) && !joined.includes('.,')

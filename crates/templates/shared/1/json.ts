@@ -1,4 +1,6 @@
 const ENCODER = new TextEncoder()
+/** More than any number has as JSON, and any boolean. */
+const MAX_NUMBER_BYTES = 32
 
 /** The size of a value as compact JSON in UTF-8. */
 export function jsonBytes(value: Json): number {
@@ -7,6 +9,8 @@ export function jsonBytes(value: Json): number {
 
 /** Whether a value has at most so many bytes of JSON. What is much larger is not written to be measured. */
 export function fitsJson(value: Json, maxBytes: number): boolean {
+  // What is certain without writing it: an escape of JSON has at most six bytes for a UTF-16 unit.
+  if (typeof value === 'string' ? value.length * 6 + 2 <= maxBytes : typeof value !== 'object' && maxBytes >= MAX_NUMBER_BYTES) return true
   if (spend(value, maxBytes) < 0) return false
   const units = JSON.stringify(value).length
   // A UTF-16 unit is one to three bytes of UTF-8.

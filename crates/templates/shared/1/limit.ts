@@ -12,10 +12,11 @@ export type LimitRules = {
 }
 
 /** How the two rate limits ask the counter. */
-export function takeOptions(rules: LimitRules): CounterOptions {
-  const { limit, window_s, block_s, burst } = rules
-  if (rules.algorithm === 'token_bucket') return { algorithm: 'token_bucket', limit, window_s, block_s, burst: burst ?? limit }
-  return { algorithm: 'sliding_window', limit, window_s, block_s }
+export function takeOptions(rules: LimitRules, cost: 0 | 1): CounterOptions {
+  const { algorithm, limit, window_s, block_s } = rules
+  const options: CounterOptions = { algorithm, limit, window_s, block_s, cost }
+  if (algorithm === 'token_bucket') options.burst = rules.burst ?? limit
+  return options
 }
 
 /** Whether a credential was checked and is valid. One that nobody told about is a failure: it is the safer guess. */

@@ -11,12 +11,14 @@ export type Mail = { address: string; verified: boolean }
 export function addressesOf(user: User | null, match: DomainRules['match']): Mail[] {
   if (!user) return []
   const primary = user.email?.trim() ?? ''
-  const listed = user.emails.filter(({ address }) => address.trim() !== '')
-  if (primary === '') return match === 'primary' ? [] : listed
+  const isPrimary = ({ address }: Mail): boolean => address.trim() === primary
+  const first = primary && { address: primary, verified: user.email_verified ?? user.emails.find(isPrimary)?.verified ?? false }
+  if (match === 'primary') return first ? [first] : []
 
-  const same = listed.find(({ address }) => address.trim() === primary)
-  const first = { address: primary, verified: user.email_verified ?? same?.verified ?? false }
-  return match === 'primary' ? [first] : [first, ...listed.filter((mail) => mail !== same)]
+  const listed = user.emails.filter(({ address }) => address.trim() !== '')
+  if (!first) return listed
+  const same = listed.find(isPrimary)
+  return [first, ...listed.filter((mail) => mail !== same)]
 }
 
 /** Whether the addresses, at least one, are in the domains: all of them with `match: all`, else one of them. */

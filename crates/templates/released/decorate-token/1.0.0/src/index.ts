@@ -17,7 +17,7 @@ export async function execute(input: Input<Config>): Promise<Outcome> {
     const mistake = mistakeOf(rule, allow_profile_claims)
     if (mistake) throw new Error(mistake.message)
 
-    let value = rule.source === 'static' ? rule.value! : present(read(input, rule.path!))
+    let value = rule.source === 'static' ? rule.value! : present(read(input, rule.path!.split('.')))
     if (value === undefined) {
       if (rule.on_missing === 'omit') continue
       if (rule.on_missing === 'block') return { kind: 'block', reason_code: 'claim_missing', annotations: { claim: rule.name } }

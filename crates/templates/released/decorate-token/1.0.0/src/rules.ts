@@ -1,5 +1,5 @@
 import { fitsJson } from './shared/json'
-import { isUserPath } from './shared/paths'
+import { userKeys } from './shared/paths'
 
 /** One claim as the config describes it. */
 export type ClaimRule = {
@@ -31,6 +31,6 @@ export function mistakeOf(rule: ClaimRule, allowProfileClaims: boolean): { field
   }
   if (value !== undefined) return { field: '/value', message: 'a claim by path has no value' }
   if (path === undefined) return { field: '', message: 'a claim by path needs a path' }
-  if (isUserPath(path)) return null
+  if (userKeys(path)) return null
   return { field: '/path', message: 'a path begins with user., state., context.organization. or request.client.' }
 }

@@ -30,7 +30,9 @@ export async function execute(input: Input<Config>): Promise<Outcome> {
   // Where failures are counted, a success is not, and is still refused above the limit.
   const cost = config.count === 'failures' && succeeded(input) ? 0 : 1
   const key = `ip:${prefixOf(address, config.ipv4_prefix, config.ipv6_prefix)}`
-  const { allowed, retry_after_s } = await counters.take(key, { ...takeOptions(config), scope: config.scope, cost })
+  const options = takeOptions(config, cost)
+  options.scope = config.scope
+  const { allowed, retry_after_s } = await counters.take(key, options)
   return allowed ? { kind: 'continue' } : refuse(REASON, retry_after_s, config)
 }
 

@@ -27,7 +27,7 @@ export async function execute(input: Input<Config>): Promise<Outcome> {
     return config.on_missing_key === 'continue' ? { kind: 'continue' } : refuse(REASON, config.window_s, config)
   }
 
-  const { allowed, retry_after_s } = await counters.take(key, { ...takeOptions(config), ...costOf(input) })
+  const { allowed, retry_after_s } = await counters.take(key, optionsOf(input))
   return allowed ? { kind: 'continue' } : refuse(REASON, retry_after_s, config)
 }
 
@@ -57,9 +57,11 @@ async function keyOf(input: Input<Config>): Promise<string | null> {
  * What the attempt counts. Where failures are counted a success is not: it is refused above the limit as well, and clears the
  * count below it.
  */
-function costOf(input: Input<Config>): { cost: 0 | 1; reset?: boolean } {
-  const { trigger, context } = input
-  const count = context.config.count ?? (trigger === 'post-credential-validation' ? 'failures' : 'attempts')
-  if (count === 'failures' && succeeded(input)) return { cost: 0, reset: context.config.reset_on_success }
-  return { cost: 1 }
+function optionsOf(input: Input<Config>): CounterOptions {
+  const { config } = input.context
+  const count = config.count ?? (input.trigger === 'post-credential-validation' ? 'failures' : 'attempts')
+  if (count === 'attempts' || !succeeded(input)) return takeOptions(config, 1)
+  const options = takeOptions(config, 0)
+  options.reset = config.reset_on_success
+  return options
 }

@@ -1,5 +1,5 @@
 import type { Checked } from './shared/check'
-import { isUserPath, read } from './shared/paths'
+import { read, userKeys } from './shared/paths'
 
 /** The first rule that names a group of the user and, where it names clients, the client. */
 type Rule = { group: string; url: string; clients: string[] }
@@ -44,7 +44,7 @@ export async function execute(input: Input<Config>): Promise<Outcome> {
 
 export function checkConfig(config: Config): Checked<Config> {
   const errors = Object.entries(config.query).flatMap(([name, value]) => {
-    if (typeof value === 'string' || isUserPath(value.path)) return []
+    if (typeof value === 'string' || userKeys(value.path)) return []
     const message = 'a path begins with user., state., context.organization. or request.client.'
     return [{ pointer: `/query/${name.replaceAll('~', '~0').replaceAll('/', '~1')}/path`, message }]
   })
@@ -59,14 +59,16 @@ function isFor(clients: string[], client: string): boolean {
 function queryOf(input: Input<Config>): Record<string, string> {
   const entries: [string, string][] = []
   for (const [name, source] of Object.entries(input.context.config.query)) {
-    const value = typeof source === 'string' ? source : isUserPath(source.path) ? textOf(read(input, source.path)) : undefined
+    const value = typeof source === 'string' ? source : textAt(input, source.path)
     if (value !== undefined) entries.push([name, value])
   }
   return Object.fromEntries(entries)
 }
 
 /** A text, a number or a boolean as text. What is none of them, or too long, has no place in a URL. */
-function textOf(value: Json | undefined): string | undefined {
+function textAt(input: Input<Config>, path: string): string | undefined {
+  const keys = userKeys(path)
+  const value = keys ? read(input, keys) : undefined
   if (value === undefined || value === null || typeof value === 'object') return undefined
   const text = String(value)
   return text.length > MAX_VALUE_CHARACTERS ? undefined : text

@@ -1,5 +1,5 @@
 import type { Checked, Mistake } from './shared/check'
-import { isEventPath } from './shared/paths'
+import { eventKeys } from './shared/paths'
 import { cut, fill, mistakeOf, valueAt } from './text'
 
 /** What schema.json describes. Its defaults are filled in before `execute` is called. */
@@ -29,7 +29,7 @@ export function checkConfig(config: Config): Checked<Config> {
     if (message !== null) errors.push({ pointer: `/${field}`, message })
   }
   config.fields.forEach(({ path }, i) => {
-    if (isEventPath(path)) return
+    if (eventKeys(path)) return
     errors.push({ pointer: `/fields/${i}/path`, message: 'this is no field of the input, or holds headers, the config or the token' })
   })
   return { config, errors, warnings: [] }
@@ -38,8 +38,7 @@ export function checkConfig(config: Config): Checked<Config> {
 /** The message in Slack's mrkdwn: the title, the text, and a line for each field. */
 function message(input: Input<Config>): string {
   const { title, text, fields } = input.context.config
-  const lines = fields.map(({ label, path }) => `*${label}:* ${valueAt(path, input)}`)
-  if (title) lines.unshift(`*${fill(title, input)}*`, fill(text, input))
-  else lines.unshift(fill(text, input))
-  return lines.join('\n')
+  let lines = title ? `*${fill(title, input)}*\n${fill(text, input)}` : fill(text, input)
+  for (const { label, path } of fields) lines += `\n*${label}:* ${valueAt(path, input)}`
+  return lines
 }

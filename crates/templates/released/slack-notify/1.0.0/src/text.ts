@@ -1,34 +1,40 @@
-import { isEventPath, read } from './shared/paths'
+import { eventKeys, read } from './shared/paths'
 
 /** The most characters that Slack takes in the text of a section. */
 export const MAX_TEXT = 3000
 /** What stands where nothing is known. */
 const MISSING = '-'
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g
+/** What `escape` changes. */
+const ESCAPED = /[\x00-\x1f\x7f-\x9f\u2028\u2029&<>]/
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' }
 
 /** Fills `{{dotted.path}}` in, until there is more than Slack takes. What is no path of an event, or has no value, is a hyphen. */
 export function fill(template: string, input: Input<unknown>): string {
   let text = ''
   let from = 0
-  for (const { start, end, path } of placeholders(template)) {
-    text += template.slice(from, start) + valueAt(path, input)
-    from = end
+  for (;;) {
+    const next = placeholder(template, from)
+    if (next === null) return text + template.slice(from)
+    text += template.slice(from, next.start) + valueAt(next.path, input)
+    from = next.end
     if (text.length > MAX_TEXT) return text
   }
-  return text + template.slice(from)
 }
 
 /** What stands at a path, as text that Slack shows as it is. */
 export function valueAt(path: string, input: Input<unknown>): string {
-  const value = isEventPath(path) ? read(input, path) : undefined
-  return value === undefined || value === null ? MISSING : escape(textOf(value).slice(0, MAX_TEXT + 1))
+  const keys = eventKeys(path)
+  const value = keys ? read(input, keys) : undefined
+  if (value === undefined || value === null) return MISSING
+  const text = textOf(value)
+  return escape(text.length > MAX_TEXT ? text.slice(0, MAX_TEXT + 1) : text)
 }
 
 /** What is wrong with a template; null where nothing is. */
 export function mistakeOf(template: string): string | null {
-  for (const { path } of placeholders(template)) {
-    if (!isEventPath(path)) return `{{${path}}} is no field of the input, or holds headers, the config or the token`
+  for (let next = placeholder(template, 0); next !== null; next = placeholder(template, next.end)) {
+    if (!eventKeys(next.path)) return `{{${next.path}}} is no field of the input, or holds headers, the config or the token`
   }
   const last = template.lastIndexOf('{{')
   return last >= 0 && template.indexOf('}}', last) < 0 ? 'a {{ is not closed' : null
@@ -45,14 +51,11 @@ export function cut(text: string): string {
   return `${text.slice(0, end)}…`
 }
 
-function* placeholders(template: string): Generator<{ start: number; end: number; path: string }> {
-  let start = template.indexOf('{{')
-  while (start >= 0) {
-    const close = template.indexOf('}}', start)
-    if (close < 0) return
-    yield { start, end: close + 2, path: template.slice(start + 2, close).trim() }
-    start = template.indexOf('{{', close + 2)
-  }
+/** The next placeholder at or behind a place; null where there is none. */
+function placeholder(template: string, from: number): { start: number; end: number; path: string } | null {
+  const start = template.indexOf('{{', from)
+  const close = start < 0 ? -1 : template.indexOf('}}', start)
+  return close < 0 ? null : { start, end: close + 2, path: template.slice(start + 2, close).trim() }
 }
 
 function textOf(value: Json): string {
@@ -63,5 +66,6 @@ function textOf(value: Json): string {
 
 /** What Slack asks to be escaped, and no line breaks: nobody's name looks like a line of the message. */
 function escape(text: string): string {
+  if (!ESCAPED.test(text)) return text
   return text.replace(CONTROLS, ' ').replace(/[&<>]/g, (character) => ENTITIES[character])
 }

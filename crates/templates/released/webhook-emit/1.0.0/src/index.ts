@@ -1,6 +1,6 @@
-import { checkRules, type Config } from './rules'
+import { checkHeaders, checkRules, NO_FIELD, type Config } from './rules'
 import type { Checked } from './shared/check'
-import { read } from './shared/paths'
+import { eventKeys, read } from './shared/paths'
 import { post } from './sync'
 
 /** What one attempt may take unless the config says so. */
@@ -8,10 +8,9 @@ const ASYNC_TIMEOUT_MS = 15_000
 
 export async function execute(input: Input<Config>): Promise<Outcome> {
   const { config } = input.context
-  // A config that was never checked might send what is to stay here.
-  const [mistake] = checkRules(config)
+  // A config that was never checked might send what is to stay here. The paths are checked where they are read.
+  const mistake = (config.mode === 'sync' ? checkRules(config) : checkHeaders(config.headers))[0]
   if (mistake) throw new Error(`${mistake.pointer}: ${mistake.message}`)
-
   const type = `sluice.${input.trigger}`
   const data = select(input, config.include)
   if (config.mode === 'sync') {
@@ -34,14 +33,16 @@ export function checkConfig(config: Config): Checked<Config> {
 /** What stands at the paths, in objects as the input has them. What is missing is left out. */
 function select(input: Input<Config>, paths: string[]): JsonObject {
   const data: JsonObject = {}
-  for (const path of paths) {
-    const value = read(input, path)
+  for (let i = 0; i < paths.length; i++) {
+    const path = paths[i]
+    const keys = eventKeys(path)
+    if (!keys) throw new Error(`${path}: ${NO_FIELD}`)
+    const value = read(input, keys)
     if (value === undefined) continue
-    const keys = path.split('.')
-    const last = keys.pop()!
     let parent = data
-    for (const key of keys) parent = (parent[key] ??= {}) as JsonObject
-    parent[last] = value
+    const last = keys.length - 1
+    for (let k = 0; k < last; k++) parent = (parent[keys[k]] ??= {}) as JsonObject
+    parent[keys[last]] = value
   }
   return data
 }

@@ -1,5 +1,5 @@
 import type { Mistake } from './shared/check'
-import { isEventPath } from './shared/paths'
+import { eventKeys } from './shared/paths'
 
 /** What schema.json describes. Its defaults are filled in before `execute` is called. */
 export type Config = {
@@ -15,6 +15,8 @@ export type Config = {
   deliver_on: 'always' | 'success' | 'blocked'
 }
 
+/** What is wrong with a path to what is not sent. */
+export const NO_FIELD = 'this is no field of the input, or holds headers, the config or the token'
 /** Bounds of `timeout_ms` by mode. */
 const TIMEOUTS_MS = { async: { min: 100, max: 30_000 }, sync: { min: 50, max: 1500 } }
 /** Headers of the connection, and those that would carry a credential in clear. */
@@ -28,8 +30,8 @@ const WITHHELD_PREFIXES = ['webhook-', 'proxy-']
 export function checkRules(config: Config): Mistake[] {
   const errors: Mistake[] = []
   config.include.forEach((path, i) => {
-    if (isEventPath(path)) return
-    errors.push({ pointer: `/include/${i}`, message: 'this is no field of the input, or holds headers, the config or the token' })
+    if (eventKeys(path)) return
+    errors.push({ pointer: `/include/${i}`, message: NO_FIELD })
   })
   errors.push(...checkHeaders(config.headers))
 
@@ -43,9 +45,12 @@ export function checkRules(config: Config): Mistake[] {
   return errors
 }
 
-function checkHeaders(headers: Record<string, string>): Mistake[] {
+/** What is wrong with headers alone. */
+export function checkHeaders(headers: Record<string, string>): Mistake[] {
+  const names = Object.keys(headers)
+  if (names.length === 0) return []
   const seen = new Set<string>()
-  return Object.keys(headers).flatMap((header) => {
+  return names.flatMap((header) => {
     const name = header.toLowerCase()
     const twice = seen.has(name)
     seen.add(name)
