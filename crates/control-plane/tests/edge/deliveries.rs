@@ -360,6 +360,66 @@ async fn a_dead_letter_is_told_kept_and_sent_again_with_all_its_attempts() {
     assert_eq!(paged, ids);
 }
 
+/// Waits until a delivery is forgotten.
+async fn forgotten(plane: &Plane, id: &str) {
+    let gone = async {
+        while delivery(plane, "acme", id).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, gone).await.is_ok(), "{id} is still kept");
+    assert_eq!(delivery(plane, "acme", id).await.unwrap_err().reason, "DELIVERY_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_was_kept_long_enough_is_forgotten_and_nothing_before() {
+    let receiver = Receiver::start().await;
+    let mut plane = receiver.plane().await;
+    set_secret(&plane, "SIGNING", OLD).await;
+    let mut spool = Spool::at(&plane, 1, 1, 0).await;
+    let signed = |id: &str| types::EmittedTarget { signing_secret: "SIGNING".into(), ..receiver.target(id) };
+    spool.sends(1, vec![emitting(&plane, 1, vec![signed("msg_1")])]).await.unwrap();
+    settled(&plane, "acme", "msg_1", Delivered, 1).await;
+    receiver.answers(500);
+    let target = types::EmittedTarget { max_attempts: 1, ..receiver.target("msg_2") };
+    spool.sends(2, vec![emitting(&plane, 2, vec![target])]).await.unwrap();
+    settled(&plane, "acme", "msg_2", Dead, 1).await;
+    receiver.answers(200);
+    set_secret(&plane, "SIGNING", NEW).await;
+
+    // Seven days for what has arrived, thirty for a dead letter; it is looked for at a start, and then now and then.
+    let week = SignedDuration::from_hours(7 * 24);
+    plane.stop().await;
+    plane.clock.advance(week - SignedDuration::from_secs(1));
+    plane.begin().await;
+    let mut spool = Spool::at(&plane, 1, 1, 2).await;
+    spool.sends(3, vec![emitting(&plane, 3, vec![signed("msg_3")])]).await.unwrap();
+    settled(&plane, "acme", "msg_3", Delivered, 1).await;
+    assert!(delivery(&plane, "acme", "msg_1").await.is_ok());
+    plane.stop().await;
+    plane.clock.advance(SignedDuration::from_secs(2));
+    plane.begin().await;
+    forgotten(&plane, "msg_1").await;
+    assert_eq!(list(&plane, control::ListDeliveriesRequest::default()).await, ["msg_3", "msg_2"]);
+    assert!(resend(&plane, "msg_1").await.is_err());
+
+    // The former value of the secret went before: where the clock is put back into the day for which it signed, it signs no more.
+    plane.clock.advance(-(week - SignedDuration::from_hours(1)));
+    let mut spool = Spool::at(&plane, 1, 1, 3).await;
+    spool.sends(4, vec![emitting(&plane, 4, vec![signed("msg_4")])]).await.unwrap();
+    settled(&plane, "acme", "msg_4", Delivered, 1).await;
+    let came = receiver.came();
+    assert_eq!(came.last().unwrap().header("webhook-signature").split(' ').count(), 1);
+    plane.clock.advance(week - SignedDuration::from_hours(1));
+
+    plane.stop().await;
+    plane.clock.advance(SignedDuration::from_hours(23 * 24));
+    plane.begin().await;
+    forgotten(&plane, "msg_2").await;
+    forgotten(&plane, "msg_4").await;
+    assert!(list(&plane, control::ListDeliveriesRequest::default()).await.is_empty());
+}
+
 #[tokio::test]
 async fn what_is_over_the_pace_of_slack_comes_in_one_message() {
     let receiver = Receiver::start().await;
