@@ -8,15 +8,20 @@
 )]
 
 use serde_json::{Value, json};
+use sluice_api::{
+    executor::v1::{ExecuteRequest, execution_service_client::ExecutionServiceClient},
+    types::v1::{Input, OutcomeKind, Request, User},
+};
 use sluice_tests::{
     Cli,
     cluster::{Cluster, TENANT},
+    load::channel,
     redis::Redis,
     signatures,
     third_party::{HANG_UP, SILENCE, STATUS, ThirdParty},
 };
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The templates, and how many cases of each can be run as they are, at least: those without a clock that stands still, steps far apart,
 /// or what a caller may not send.
@@ -294,5 +299,137 @@ fn two_executors_keep_one_limit() {
             assert!(by["retry_after_s"].as_u64().is_some_and(|wait| wait > 0), "{blocked}");
         }
         println!("{slug}: {passed} of {} passed, the limit is {LIMIT}", verdicts.len());
+    }
+}
+
+/// A call, the milliseconds of the Unix epoch between which it was counted, and whether it passed.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    sent: u64,
+    answered: u64,
+    passed: bool,
+}
+
+const LIMIT: u64 = 20;
+const WINDOW_MS: u64 = 1_000;
+const BURST: u64 = 5;
+
+/// What a formula says of a call whose moment is known to within its two times: whether it passes, unless that depends on the moment.
+trait Replay {
+    fn says(&mut self, asked: Asked) -> Option<bool>;
+}
+
+/// `previous x rest / window + current + 1 <= limit`; all calls count, and windows begin with the Unix epoch's.
+#[derive(Default)]
+struct SlidingWindow {
+    window: u64,
+    /// How many calls were counted in it, and in the one before: at least and at most.
+    current: [u64; 2],
+    previous: [u64; 2],
+}
+
+impl SlidingWindow {
+    fn turn_to(&mut self, window: u64) {
+        while self.window < window {
+            self.previous = std::mem::take(&mut self.current);
+            self.window = if self.previous == [0, 0] { window } else { self.window + 1 };
+        }
+    }
+
+    fn says_at(&self, at: u64, [previous, current]: [u64; 2]) -> bool {
+        previous * (WINDOW_MS - at % WINDOW_MS) + (current + 1) * WINDOW_MS <= LIMIT * WINDOW_MS
+    }
+}
+
+impl Replay for SlidingWindow {
+    fn says(&mut self, Asked { sent, answered, .. }: Asked) -> Option<bool> {
+        self.turn_to(sent / WINDOW_MS);
+        if answered / WINDOW_MS > self.window {
+            // It was counted in one of the two.
+            self.current[1] += 1;
+            self.turn_to(answered / WINDOW_MS);
+            self.current[1] += 1;
+            return None;
+        }
+        let least = self.says_at(sent, [self.previous[1], self.current[1]]);
+        let most = self.says_at(answered, [self.previous[0], self.current[0]]);
+        self.current = self.current.map(|count| count + 1);
+        (least == most).then_some(least)
+    }
+}
+
+/// GCRA: each call that passes costs `window / limit`, of `burst` of them.
+#[derive(Default)]
+struct TokenBucket {
+    /// When it is full again: at the earliest and at the latest.
+    full: [u64; 2],
+}
+
+impl Replay for TokenBucket {
+    fn says(&mut self, Asked { sent, answered, passed }: Asked) -> Option<bool> {
+        const COST_MS: u64 = WINDOW_MS / LIMIT;
+        let room = (BURST - 1) * COST_MS;
+        let least = self.full[1].saturating_sub(sent) <= room;
+        let most = self.full[0].saturating_sub(answered) <= room;
+        if passed {
+            self.full = [self.full[0].max(sent) + COST_MS, self.full[1].max(answered) + COST_MS];
+        }
+        (least == most).then_some(least)
+    }
+}
+
+/// One executor keeps to the formula: it is replayed with the moments of the calls, over some windows, and every answer is what it says.
+#[tokio::test]
+async fn one_executor_keeps_to_the_formula() {
+    const ROUND: Duration = Duration::from_millis(6_000);
+    let cluster = Cluster::start(&[String::new()]);
+    let cli = cluster.cli(0);
+    let mut client = ExecutionServiceClient::new(channel(&cluster.urls()[0]));
+    let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    for slug in ["rate-limit-by-ip", "rate-limit-by-user"] {
+        for algorithm in ["sliding_window", "token_bucket"] {
+            let flow = format!("{slug}-{algorithm}").replace('_', "-");
+            let mut config = json!({"limit": LIMIT, "window_s": WINDOW_MS / 1_000, "algorithm": algorithm});
+            let mut replay: Box<dyn Replay> = Box::new(SlidingWindow::default());
+            if algorithm == "token_bucket" {
+                config["burst"] = BURST.into();
+                replay = Box::new(TokenBucket::default());
+            }
+            cli.run(&["flow", "create", &flow]);
+            let attach = ["flow", "attach", &flow, "--trigger", "pre-login", "--action", slug, "--config", "-"];
+            cli.run_with(&attach, &config.to_string());
+            let began = now();
+            let (mut passed, mut blocked, mut open) = (0, 0, 0);
+            // A burst, a pace over the limit, one under it, and quiet for longer than a window.
+            let pauses = [vec![0; 30], vec![10, 10, 20, 20, 30, 60, 60, 90, 1_300]].concat();
+            for pause in pauses.into_iter().cycle() {
+                let sent = now();
+                if u128::from(sent - began) > ROUND.as_millis() {
+                    break;
+                }
+                let answer = client.execute(ExecuteRequest {
+                    tenant: TENANT.into(),
+                    flow: flow.clone(),
+                    trigger: "pre-login".into(),
+                    input: Some(Input {
+                        user: Some(User { id: "u1".into(), ..User::default() }),
+                        request: Some(Request { ip: Some("203.0.113.9".into()), ..Request::default() }),
+                        ..Input::default()
+                    }),
+                    ..ExecuteRequest::default()
+                });
+                let verdict = answer.await.unwrap().into_inner().verdict();
+                let asked = Asked { sent, answered: now(), passed: verdict == OutcomeKind::Continue };
+                match replay.says(asked) {
+                    Some(says) => assert_eq!(says, asked.passed, "{flow}: {asked:?}"),
+                    None => open += 1,
+                }
+                passed += usize::from(asked.passed);
+                blocked += usize::from(!asked.passed);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            println!("{flow}: {passed} passed, {blocked} blocked, {open} of them where the moment decides");
+            assert!(passed >= 20 && blocked >= 20 && open * 4 < passed + blocked, "{flow}: {passed} {blocked} {open}");
+        }
     }
 }
