@@ -69,5 +69,6 @@ fi
 step "tests" cargo test --release --locked --workspace
 if [ "$tier" = full ]; then
     step "bench: engine, components" cargo bench --locked -p sluice-sandbox --features probe
+    step "bench: templates" cargo bench --locked -p sluice-templates
 fi
 printf '\nall passed (%s tier) in %s s\n' "$tier" "$(($(date +%s) - started))"

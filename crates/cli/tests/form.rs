@@ -96,7 +96,7 @@ impl Drop for Dev {
 fn on_a_terminal_attach_asks_the_forms_questions_and_checks_each_answer() {
     let dev = Dev::start();
     let (screen, code) = on_a_terminal(
-        &dev.attach(),
+        &format!("{} --on-error continue --wall-ms 300", dev.attach()),
         &[
             ("zones[0]> ", "who@a.example\r"),
             ("without the part before the @", "BÜCHER.de, *.a.example\r"),
@@ -122,6 +122,8 @@ fn on_a_terminal_attach_asks_the_forms_questions_and_checks_each_answer() {
         assert!(screen.contains(told), "{told}:\n{screen}");
     }
     assert!(screen.contains("The same without questions: echo "), "{screen}");
+    let again = screen.replace(['\r', '\n'], "");
+    assert!(again.contains("--config - --on-error continue --wall-ms 300"), "{screen}");
     let config = json!({
         "zones": ["xn--bcher-kva.de", "*.a.example"],
         "mode": "loose",

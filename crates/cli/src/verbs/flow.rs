@@ -176,6 +176,26 @@ pub(crate) struct AttachArgs {
     edit: EditArgs,
 }
 
+impl AttachArgs {
+    /// The flags that say how it is attached, as they were given, with a space before each.
+    fn own_flags(&self) -> String {
+        let number = |set: Option<u32>| set.map(|number| number.to_string());
+        let flags = [
+            ("position", number(self.position)),
+            ("on-error", name_of(self.on_error)),
+            ("on-unavailable", name_of(self.on_unavailable)),
+            ("on-counters-unavailable", name_of(self.on_counters_unavailable)),
+            ("wall-ms", number(self.wall_ms)),
+        ];
+        flags.into_iter().filter_map(|(name, value)| Some(format!(" --{name} {}", value?))).collect()
+    }
+}
+
+/// A value as it is given.
+fn name_of(value: Option<impl ValueEnum>) -> Option<String> {
+    Some(value?.to_possible_value()?.get_name().to_owned())
+}
+
 /// What every save takes.
 #[derive(Debug, Args)]
 pub(crate) struct SaveArgs {
@@ -287,6 +307,7 @@ async fn create(flow: String, save: SaveArgs, screen: &Screen) -> Result<(), Sto
 }
 
 async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
+    let own_flags = args.own_flags();
     let AttachArgs { flow, trigger, action, config, position, edit, .. } = args;
     let (slug, version) = action.split_once('@').unwrap_or((&action, ""));
     let form = match config {
@@ -330,7 +351,7 @@ async fn attach(args: AttachArgs, screen: &Screen) -> Result<(), Stop> {
         let config = form.shown(&config).replace('\'', r"'\''");
         next.push_str(&format!(
             "\nThe same without questions: echo '{config}' | sluice flow attach {flow} --trigger {trigger} --action {slug}@{version} \
-             --config -"
+             --config -{own_flags}"
         ));
     }
     show_saved(saved, format!("{action} attached to {flow} at {trigger}"), next, &edit.save, flows, screen).await

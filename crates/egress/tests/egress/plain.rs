@@ -1,6 +1,7 @@
 //! What goes over the wire when all is well, and requests that are none.
 
 use crate::support::*;
+use sluice_egress::AllowEntry;
 use sluice_model::http::{HttpFailure, HttpRequest, RedirectPolicy};
 use std::sync::{Arc, Mutex};
 
@@ -274,4 +275,32 @@ async fn what_is_over_before_it_begins_is_not_begun() {
     assert_eq!(answer.unwrap_err().failure, HttpFailure::TimedOut);
     assert_eq!(seen(&attempts), [("api.example.com", None, Some(HttpFailure::TimedOut))]);
     assert_eq!(world.names.asked(), []);
+}
+
+/// An emit's URL is checked where it is written, by its words alone: with what the operator allows, and nobody is asked.
+#[tokio::test]
+async fn a_url_is_checked_by_its_words_and_what_the_operator_allows() {
+    let mut settings = config(&[]);
+    settings.allow = vec![AllowEntry { http: true, ..allow("api.example.com", 8080) }];
+    let world = world(&settings);
+    for (url, refused) in [
+        ("https://anybody.example.org/hook", None),
+        ("https://anybody.example.org:8443/hook", None),
+        ("http://api.example.com:8080/hook", None),
+        ("http://api.example.com:8081/hook", Some("plain http is not allowed")),
+        ("http://anybody.example.org/hook", Some("plain http is not allowed")),
+        ("https://anybody.example.org:8080/hook", Some("port 8080")),
+        ("https://me:secret@anybody.example.org/hook", Some("user name")),
+        ("ftp://anybody.example.org/hook", Some("https://")),
+    ] {
+        let checked = world.egress.check_url(&url.parse().unwrap());
+        match (&checked, refused) {
+            (Ok(()), None) => {}
+            (Err(error), Some(why)) => {
+                assert_eq!(error.failure, HttpFailure::UrlRefused, "{url}");
+                assert!(error.message.contains(why) && !error.message.contains("secret"), "{url}: {}", error.message);
+            }
+            _ => panic!("{url}: {checked:?}"),
+        }
+    }
 }
