@@ -104,6 +104,22 @@ fn hostile_actions_end_with_their_reason() {
 }
 
 #[test]
+fn what_a_run_emits_is_shown_with_its_target() {
+    let (folder, dir) = package(
+        "export function execute(): Outcome { return { kind: 'continue', emit: [{ type: 't', data: { n: 1 }, to: [{ url: 'https://a.example/hook' }] }] } }",
+    );
+    let manifest = fs::read_to_string(dir.join("action.toml")).unwrap();
+    fs::write(dir.join("action.toml"), format!("hosts = [\"a.example\"]\n{manifest}")).unwrap();
+    let input = write(folder.path(), "input.json", &json!({}));
+    let run = out(&sluice().args(["--json", "test"]).arg(&dir).arg("--input").arg(input).assert().success());
+    assert_eq!(run["failure"], Value::Null, "{run}");
+    assert_eq!(run["emits"].as_array().unwrap().len(), 1, "{run}");
+    let emit = &run["emits"][0];
+    assert_eq!((&emit["type"], &emit["data"]), (&json!("t"), &json!({"n": 1})));
+    assert_eq!(emit["to"][0]["url"], "https://a.example/hook");
+}
+
+#[test]
 fn redirects_may_lead_anywhere_unless_origins_are_named() {
     let (folder, dir) =
         package("export function execute() { return { kind: 'redirect', url: 'https://app.example.com/x' } }");
