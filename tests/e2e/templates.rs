@@ -310,7 +310,7 @@ struct Asked {
     passed: bool,
 }
 
-const LIMIT: u64 = 20;
+const LIMIT: u64 = 10;
 const WINDOW_MS: u64 = 1_000;
 const BURST: u64 = 5;
 
@@ -429,7 +429,7 @@ async fn one_executor_keeps_to_the_formula() {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             println!("{flow}: {passed} passed, {blocked} blocked, {open} of them where the moment decides");
-            assert!(passed >= 20 && blocked >= 20 && open * 4 < passed + blocked, "{flow}: {passed} {blocked} {open}");
+            assert!(passed >= 10 && blocked >= 10 && open * 4 < passed + blocked, "{flow}: {passed} {blocked} {open}");
         }
     }
 }

@@ -113,6 +113,29 @@ impl Value {
         if unsafe { q::JS_IsException(raw) } { Err(Thrown) } else { Ok(Value(raw)) }
     }
 
+    /// What was compiled, read from [`Value::bytecode`] of another guest of the same engine.
+    pub(crate) fn from_bytecode(bytes: &[u8]) -> Result<Value, Thrown> {
+        let flags = q::JS_READ_OBJ_BYTECODE as c_int;
+        // SAFETY: reading copies; the raw value is new and ours.
+        unsafe { Value::take(q::JS_ReadObject(context(), bytes.as_ptr(), bytes.len() as _, flags)) }
+    }
+
+    /// A script or a module that was compiled and not evaluated, as bytecode without its text.
+    pub(crate) fn bytecode(&self) -> Result<Vec<u8>, Thrown> {
+        let flags = (q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE) as c_int;
+        let mut size = 0;
+        // SAFETY: what is written is copied before it is freed.
+        unsafe {
+            let written = q::JS_WriteObject(context(), &mut size, self.0, flags);
+            if written.is_null() {
+                return Err(Thrown);
+            }
+            let bytes = core::slice::from_raw_parts(written, size as usize).to_vec();
+            q::js_free(context(), written.cast());
+            Ok(bytes)
+        }
+    }
+
     /// Another reference to a value that someone else owns.
     ///
     /// # Safety

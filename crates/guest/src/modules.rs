@@ -95,18 +95,9 @@ fn packed(entry: &CStr, compiled: &[(&'static CStr, Value)]) -> Result<Vec<u8>, 
     for (path, module) in entries.into_iter().chain(others) {
         number(&mut out, path.count_bytes());
         out.extend_from_slice(path.to_bytes_with_nul());
-        let flags = (q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE) as c_int;
-        let mut size = 0;
-        // SAFETY: what is written is copied before it is freed.
-        unsafe {
-            let written = q::JS_WriteObject(context(), &mut size, module.raw(), flags);
-            if written.is_null() {
-                return Err(Thrown);
-            }
-            number(&mut out, size as usize);
-            out.extend_from_slice(core::slice::from_raw_parts(written, size as usize));
-            q::js_free(context(), written.cast());
-        }
+        let code = module.bytecode()?;
+        number(&mut out, code.len());
+        out.extend_from_slice(&code);
         out.push(0);
     }
     Ok(out)
@@ -194,10 +185,7 @@ fn parsed(module: &Module) -> Result<*mut JSModuleDef, Thrown> {
 /// Reads a module's bytecode. The engine's own list of modules keeps it alive, so its address stays good.
 fn read(module: &Module) -> Result<Value, Thrown> {
     let [code @ .., 0] = module.code else { core::arch::wasm32::unreachable() };
-    // SAFETY: reading copies. A guest of the same engine wrote the bytes.
-    unsafe {
-        Value::take(q::JS_ReadObject(context(), code.as_ptr(), code.len() as _, q::JS_READ_OBJ_BYTECODE as c_int))
-    }
+    Value::from_bytecode(code)
 }
 
 /// The compiler has already written exact paths.

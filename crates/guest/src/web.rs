@@ -58,23 +58,12 @@ pub(crate) fn compile(script: &[u8]) -> u64 {
     let code = &script[name.count_bytes() + 1..];
     let flags = (q::JS_EVAL_TYPE_GLOBAL | q::JS_EVAL_FLAG_COMPILE_ONLY) as c_int;
     let (text, len): (*const c_char, _) = (code.as_ptr().cast(), code.len() - 1);
-    // SAFETY: both texts end in a zero byte. What is written is copied before it is freed.
-    let bytes = unsafe {
-        let compiled = match Value::take(q::JS_Eval(context(), text, len as _, name.as_ptr(), flags)) {
-            Ok(compiled) => compiled,
-            Err(Thrown) => return thrown(&Value::exception()),
-        };
-        let mut size = 0;
-        let flags = (q::JS_WRITE_OBJ_BYTECODE | q::JS_WRITE_OBJ_STRIP_SOURCE) as c_int;
-        let written = q::JS_WriteObject(context(), &mut size, compiled.raw(), flags);
-        if written.is_null() {
-            return thrown(&Value::exception());
-        }
-        let bytes = core::slice::from_raw_parts(written, size as usize).to_vec();
-        q::js_free(context(), written.cast());
-        bytes
-    };
-    report(wire::STATUS_OK, bytes)
+    // SAFETY: both texts end in a zero byte.
+    let compiled = unsafe { Value::take(q::JS_Eval(context(), text, len as _, name.as_ptr(), flags)) };
+    match compiled.and_then(|compiled| compiled.bytecode()) {
+        Ok(bytes) => report(wire::STATUS_OK, bytes),
+        Err(Thrown) => thrown(&Value::exception()),
+    }
 }
 
 /// Evaluates a script that [`compile`] made, and calls what it comes to with what the host has for it and what the scripts
@@ -91,12 +80,9 @@ fn evaluate(compiled: &[u8]) -> Result<(), Thrown> {
     if web.shared.is_undefined() {
         *web = Web::new()?;
     }
-    // SAFETY: reading copies; evaluating takes the reference over.
-    let script = unsafe {
-        let flags = q::JS_READ_OBJ_BYTECODE as c_int;
-        let read = Value::take(q::JS_ReadObject(context(), compiled.as_ptr(), compiled.len() as _, flags))?;
-        Value::take(q::JS_EvalFunction(context(), read.into_raw()))?
-    };
+    let read = Value::from_bytecode(compiled)?;
+    // SAFETY: evaluating takes the reference over.
+    let script = unsafe { Value::take(q::JS_EvalFunction(context(), read.into_raw()))? };
     script.call(&Value::UNDEFINED, &[&web.native, &web.shared])?;
     web.settle = web.shared.get(c"settle")?;
     web.next_timer = web.shared.get(c"next_timer")?;
